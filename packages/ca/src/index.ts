@@ -1,0 +1,1 @@
+// The public names of @handfast/ca, grouped by reader.

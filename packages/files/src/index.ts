@@ -1,0 +1,1 @@
+// The public names of @handfast/files, grouped by reader.

@@ -1,0 +1,1 @@
+// The public names of @handfast/http2, grouped by reader.

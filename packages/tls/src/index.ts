@@ -1,0 +1,1 @@
+// The public names of @handfast/tls, grouped by reader.

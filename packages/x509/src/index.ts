@@ -1,0 +1,1 @@
+// The public names of @handfast/x509, grouped by reader.
