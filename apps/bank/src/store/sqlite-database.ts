@@ -1,0 +1,210 @@
+import { closeSync, openSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import type { StatementSync } from "node:sqlite";
+import { BankError } from "../errors.ts";
+import type { Procedure } from "./procedures.ts";
+import { integer, text } from "./rows.ts";
+import type { Row } from "./rows.ts";
+import { foundation, migrationChecksum, migrations, renderSql, statements } from "./schema.ts";
+import type { SqlDialect, StatementName } from "./schema.ts";
+import { refusalMemory } from "./store.ts";
+import type { BankMode } from "./store.ts";
+
+/**
+ * The one writer of a database file: takes the sidecar lock, makes the file (0600) if it is not there,
+ * brings the schema up to date and checks the mode. Everything here is synchronous and belongs in a
+ * worker thread.
+ *
+ * @throws BankError STORE_IN_USE, STORE_UNREADABLE, STORE_MODE_MISMATCH, STORE_TOO_NEW, STORE_CHANGED
+ */
+export function openSqliteWriter(options: SqliteWriterOptions): SqliteConnection {
+  // The lock is a database of its own: locking_mode=EXCLUSIVE on the ledger would lock out readers.
+  // The system lets go of it when the process ends, however it ends.
+  const lock = openDatabase(`${options.path}-writer`, { create: true });
+  try {
+    takeLock(lock, options.path);
+    const database = openDatabase(options.path, { create: true });
+    try {
+      database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+      if (options.maxPageCount !== undefined) {
+        database.exec(`PRAGMA max_page_count = ${Math.trunc(options.maxPageCount)}`);
+      }
+      prepareSchema(database, options);
+    } catch (error) {
+      database.close();
+      throw resultCode(error) === SQLITE_NOTADB ? unreadable(options.path, error) : error;
+    }
+    return connection(database, () => lock.close());
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
+}
+
+/** A reader beside the writer: sees what was committed, never waits for it. */
+export function openSqliteReader(path: string): SqliteConnection {
+  const database = openDatabase(path, { create: false });
+  database.exec("PRAGMA query_only = ON");
+  return connection(database, () => undefined);
+}
+
+/** How a database is opened for writing. */
+export interface SqliteWriterOptions {
+  readonly path: string;
+  readonly mode: BankMode;
+  /** Milliseconds since 1970. */
+  readonly now: bigint;
+  /** The size the file may reach, in pages of 4 KiB; unlimited if left out. */
+  readonly maxPageCount?: number;
+}
+
+/** An open database and its prepared statements. */
+export interface SqliteConnection {
+  readonly database: DatabaseSync;
+  /** Runs a procedure to its end. The caller owns the transaction. */
+  run<T>(procedure: Procedure<T>): T;
+  close(): void;
+}
+
+/** A failure of SQLite in the bank's words. Errors of the bank pass unchanged. */
+export function sqliteFailure(error: unknown): BankError {
+  if (error instanceof BankError) return error;
+  const code = resultCode(error);
+  const says = error instanceof Error ? error.message : String(error);
+  if (code === SQLITE_FULL)
+    return new BankError("STORE_FULL", "the store is full", { cause: error });
+  if (code === SQLITE_BUSY || code === SQLITE_LOCKED) {
+    return new BankError("CONTENTION", `the database is locked: ${says}`, { cause: error });
+  }
+  if (code === SQLITE_CONSTRAINT || code === SQLITE_CORRUPT || code === SQLITE_NOTADB) {
+    return new BankError("LEDGER_BROKEN", `an invariant failed: ${says}`, { cause: error });
+  }
+  return new BankError("STORE_UNAVAILABLE", `the store failed: ${says}`, { cause: error });
+}
+
+function connection(database: DatabaseSync, release: () => void): SqliteConnection {
+  const prepared = new Map<StatementName, StatementSync>();
+  const prepare = (name: StatementName): StatementSync => {
+    const statement = database.prepare(inSqlite(statements[name]));
+    prepared.set(name, statement);
+    return statement;
+  };
+  return {
+    database,
+    run<T>(procedure: Procedure<T>): T {
+      let step = procedure.next();
+      while (step.done !== true) {
+        const { statement, parameters } = step.value;
+        const rows = (prepared.get(statement) ?? prepare(statement)).all(...parameters);
+        step = procedure.next(rows as unknown as readonly Row[]);
+      }
+      return step.value;
+    },
+    close() {
+      database.close();
+      release();
+    },
+  };
+}
+
+function openDatabase(path: string, { create }: { create: boolean }): DatabaseSync {
+  try {
+    // SQLite would make the file with the umask's mode; its WAL takes the mode of the file.
+    if (create) closeSync(openSync(path, "a", 0o600));
+    return new DatabaseSync(path, {
+      timeout: create ? 0 : 5000,
+      readBigInts: true,
+      enableDoubleQuotedStringLiterals: false,
+    });
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+function takeLock(lock: DatabaseSync, path: string): void {
+  try {
+    lock.exec("BEGIN EXCLUSIVE");
+  } catch (error) {
+    if (resultCode(error) !== SQLITE_BUSY) throw unreadable(path, error);
+    const message = `database ${path}: another process writes to it`;
+    throw new BankError("STORE_IN_USE", message, { cause: error });
+  }
+}
+
+function unreadable(path: string, cause: unknown): BankError {
+  const says = cause instanceof Error ? cause.message : String(cause);
+  return new BankError("STORE_UNREADABLE", `database ${path}: ${says}`, { cause });
+}
+
+function prepareSchema(database: DatabaseSync, options: SqliteWriterOptions): void {
+  database.exec("BEGIN IMMEDIATE");
+  for (const sql of foundation) database.exec(inSqlite(sql));
+  migrate(database, options);
+  checkMode(database, options);
+  database
+    .prepare(inSqlite(statements.dropAllOldRefusals))
+    .run(options.now - BigInt(refusalMemory.ageMs));
+  database.exec("COMMIT");
+}
+
+function migrate(database: DatabaseSync, { path, now }: SqliteWriterOptions): void {
+  const applied = database
+    .prepare("SELECT version, checksum FROM migrations ORDER BY version")
+    .all();
+  for (const row of applied as unknown as readonly Row[]) {
+    const version = integer(row["version"]);
+    const known = migrations.find((migration) => BigInt(migration.version) === version);
+    if (known === undefined) {
+      throw new BankError(
+        "STORE_TOO_NEW",
+        `database ${path}: has schema ${version}, not known here`,
+      );
+    }
+    if (migrationChecksum(known) !== text(row["checksum"])) {
+      throw new BankError(
+        "STORE_CHANGED",
+        `database ${path}: schema ${version} is not the known one`,
+      );
+    }
+  }
+  const insert = database.prepare("INSERT INTO migrations VALUES (?1, ?2, ?3, ?4)");
+  for (const migration of migrations.slice(applied.length)) {
+    for (const sql of migration.statements) database.exec(inSqlite(sql));
+    insert.run(BigInt(migration.version), migration.name, migrationChecksum(migration), now);
+  }
+}
+
+function checkMode(database: DatabaseSync, { path, mode }: SqliteWriterOptions): void {
+  const row = database.prepare("SELECT value FROM settings WHERE name = 'mode'").get();
+  const recorded = (row as unknown as Row | undefined)?.["value"];
+  if (recorded === undefined) {
+    database.prepare("INSERT INTO settings VALUES ('mode', ?1)").run(mode);
+  } else if (recorded !== mode) {
+    const message = `database ${path}: was made in ${text(recorded)} mode, this bank runs in ${mode}`;
+    throw new BankError("STORE_MODE_MISMATCH", message);
+  }
+}
+
+function inSqlite(sql: string): string {
+  return renderSql(sql, dialect).replaceAll(/\$(\d+)/g, "?$1");
+}
+
+/** The primary result code (sqlite.org/rescode.html), without the extension. */
+function resultCode(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !("errcode" in error)) return undefined;
+  return typeof error.errcode === "number" ? error.errcode & 0xff : undefined;
+}
+
+const dialect: SqlDialect = {
+  integer: "INTEGER",
+  bytes: "BLOB",
+  strict: " STRICT",
+  clustered: " STRICT, WITHOUT ROWID",
+};
+
+const SQLITE_BUSY = 5;
+const SQLITE_LOCKED = 6;
+const SQLITE_CORRUPT = 11;
+const SQLITE_FULL = 13;
+const SQLITE_CONSTRAINT = 19;
+const SQLITE_NOTADB = 26;
