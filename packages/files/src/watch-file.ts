@@ -1,0 +1,88 @@
+import { stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import type { FilesError } from "./errors.ts";
+import { readBounded, readError, requireLimit } from "./read-bounded.ts";
+import { startWatchLoop } from "./watch-loop.ts";
+import type { CheckResult, FileWatch, Teller, WatchOptions } from "./watch-loop.ts";
+
+/** How a file is watched. */
+export interface WatchFileOptions extends WatchOptions {
+  /** The most bytes the file may have. */
+  readonly maxBytes: number;
+  /** Called with the bytes whenever they differ from those before. */
+  readonly onChange: (bytes: Uint8Array) => void;
+  /**
+   * The bytes the consumer has already. Without them the first bytes read are a change, so that
+   * nothing is lost between the consumer's own reading and the start of the watch.
+   */
+  readonly initial?: Uint8Array;
+}
+
+/**
+ * Watches a file by change events and by polling, and reports only other bytes.
+ *
+ * A write in place, a rename over it, removal and return, and swapped directory links (Kubernetes'
+ * `..data`) are all seen. A missing or unreadable file is an error, reported once until it changes;
+ * the consumer keeps what it had. Nothing throws into the event loop or keeps the process alive.
+ */
+export function watchFile(path: string, options: WatchFileOptions): FileWatch {
+  const maxBytes = requireLimit(options.maxBytes);
+  let last = options.initial;
+  let lookedAt: Look | undefined;
+
+  async function look({ forced, tell }: { forced: boolean; tell: Teller }): Promise<CheckResult> {
+    try {
+      const startedMs = Date.now();
+      const signature = await signatureOf(path);
+      if (!forced && seemsUntouched(signature, lookedAt)) return "unchanged";
+      const bytes = await readBounded(path, { maxBytes });
+      lookedAt = { signature, startedMs };
+      tell.errors([]);
+      if (last !== undefined && Buffer.compare(bytes, last) === 0) return "unchanged";
+      last = bytes;
+      tell.change(() => options.onChange(bytes));
+      return "changed";
+    } catch (thrown) {
+      lookedAt = undefined;
+      tell.errors([readError(path, thrown) satisfies FilesError]);
+      return "failed";
+    }
+  }
+
+  return startWatchLoop({ directory: dirname(resolve(path)), look }, options);
+}
+
+interface Signature {
+  readonly text: string;
+  readonly bytes: number;
+  /** When contents or attributes last changed, in ms since 1970. */
+  readonly changedMs: number;
+}
+
+interface Look {
+  readonly signature: Signature;
+  readonly startedMs: number;
+}
+
+async function signatureOf(path: string): Promise<Signature> {
+  const stats = await stat(path, { bigint: true });
+  return {
+    text: `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}:${stats.ctimeNs}`,
+    bytes: Number(stats.size),
+    changedMs: Number(stats.ctimeMs > stats.mtimeMs ? stats.ctimeMs : stats.mtimeMs),
+  };
+}
+
+/**
+ * Small files are simply read again. A large one is skipped if its attributes are the same and the
+ * last look began well after its last change: time stamps are too coarse to tell two changes in
+ * one tick apart.
+ */
+function seemsUntouched(now: Signature, before: Look | undefined): boolean {
+  if (before === undefined || now.bytes <= alwaysReadBytes) return false;
+  if (now.text !== before.signature.text) return false;
+  return before.startedMs - before.signature.changedMs > stampTickMs;
+}
+
+const alwaysReadBytes = 1024 * 1024;
+const stampTickMs = 2000;
