@@ -1,0 +1,243 @@
+import { X509Certificate, type KeyObject } from "node:crypto";
+import { bytesEqual, DerReader, malformed, TAG } from "./der.ts";
+import { malformedAs, X509Error } from "./errors.ts";
+import {
+  interpretExtensions,
+  readExtensions,
+  type AuthorityKeyIdentifier,
+  type BasicConstraints,
+  type CertificateExtensions,
+  type Extension,
+  type KeyUsage,
+} from "./extensions.ts";
+import type { SubjectAltNames } from "./general-name.ts";
+import {
+  fingerprintOf,
+  serialNumberOf,
+  type Fingerprint,
+  type SerialNumber,
+} from "./identifiers.ts";
+import type { NameConstraints } from "./name-constraints-extension.ts";
+import { readName, type Name } from "./name.ts";
+import { decodePem, encodePem } from "./pem.ts";
+import { readPublicKeyInfo, type PublicKeyInfo } from "./public-key.ts";
+import type { Signed } from "./signature.ts";
+
+declare const certificateBrand: unique symbol;
+
+/** A parsed certificate: readonly, read once, its getters cheap. Only the parser makes one. */
+export interface Certificate extends Signed {
+  readonly [certificateBrand]: true;
+  readonly der: Uint8Array;
+  readonly fingerprint: Fingerprint;
+  readonly serialNumber: SerialNumber;
+  readonly subject: Name;
+  readonly issuer: Name;
+  readonly notBefore: Date;
+  /** The certificate is valid up to and including this second. */
+  readonly notAfter: Date;
+  readonly publicKeyInfo: PublicKeyInfo;
+  /** DER of the public key. */
+  readonly subjectPublicKeyInfo: Uint8Array;
+  /**
+   * The public key for `node:crypto`, made when first asked for.
+   * @throws X509Error ALGORITHM_UNSUPPORTED
+   */
+  readonly publicKey: KeyObject;
+  readonly subjectAltNames: SubjectAltNames;
+  readonly basicConstraints: BasicConstraints | undefined;
+  readonly keyUsage: readonly KeyUsage[] | undefined;
+  /** `serverAuth`, `clientAuth`, `ocspSigning`, … where known, else dotted OIDs. */
+  readonly extendedKeyUsage: readonly string[] | undefined;
+  readonly subjectKeyIdentifier: Uint8Array | undefined;
+  /** The key identifier of the authority key identifier extension. */
+  readonly authorityKeyIdentifier: Uint8Array | undefined;
+  /** The whole authority key identifier extension. */
+  readonly authorityKey: AuthorityKeyIdentifier | undefined;
+  readonly nameConstraints: NameConstraints | undefined;
+  /** All extensions as encoded, in order. */
+  readonly extensions: readonly Extension[];
+  /** The meaning of all extensions this package knows. */
+  readonly known: CertificateExtensions;
+  /** Whether subject and issuer are the same bytes (RFC 5280 3.2). */
+  readonly selfIssued: boolean;
+}
+
+/**
+ * Reads one DER certificate strictly: X.690 DER and RFC 5280, version 3 only, the rules of S30 for
+ * names and S44 for keys. OpenSSL sees only what this reader accepted, and must accept it too and
+ * read the same serial number and CA flag. The bytes are copied.
+ * @throws X509Error CERTIFICATE_MALFORMED
+ */
+export function parseCertificate(der: Uint8Array): Certificate {
+  const certificate = readCertificate(der);
+  let theirs: X509Certificate;
+  try {
+    theirs = new X509Certificate(certificate.der);
+  } catch (error) {
+    throw new X509Error("CERTIFICATE_MALFORMED", "certificate is refused by OpenSSL", {
+      cause: error,
+    });
+  }
+  const same =
+    theirs.serialNumber.toLowerCase() === certificate.serialNumber &&
+    theirs.ca === (certificate.basicConstraints?.ca ?? false);
+  if (!same) {
+    throw new X509Error("CERTIFICATE_MALFORMED", "certificate is read differently by OpenSSL");
+  }
+  return certificate;
+}
+
+/**
+ * Reads a certificate with this package's reader alone: for bytes this process has just made.
+ * @throws X509Error CERTIFICATE_MALFORMED
+ */
+export function readCertificate(der: Uint8Array): Certificate {
+  return malformedAs(
+    "CERTIFICATE_MALFORMED",
+    "certificate",
+    () => new ParsedCertificate(der.slice()),
+  );
+}
+
+/**
+ * Reads a PEM bundle. It is refused whole if a block is broken, is not a certificate, or if there is
+ * none (S22).
+ * @throws X509Error PEM_MALFORMED, BUNDLE_HAS_PRIVATE_KEY, BUNDLE_EMPTY, CERTIFICATE_MALFORMED
+ */
+export function parseCertificatesPem(pem: string | Uint8Array): Certificate[] {
+  const blocks = decodePem(pem);
+  if (blocks.some(({ label }) => label.endsWith("PRIVATE KEY"))) {
+    throw new X509Error("BUNDLE_HAS_PRIVATE_KEY", "certificate bundle holds a private key");
+  }
+  const other = blocks.find(({ label }) => label !== LABEL);
+  if (other) {
+    throw new X509Error("PEM_MALFORMED", `certificate bundle holds a ${other.label} block`, {
+      hint: "a bundle holds CERTIFICATE blocks only",
+    });
+  }
+  if (blocks.length === 0) {
+    throw new X509Error("BUNDLE_EMPTY", "certificate bundle holds no certificate");
+  }
+  return blocks.map(({ der }) => parseCertificate(der));
+}
+
+/** Writes certificates as CERTIFICATE blocks, in the order given. */
+export function certificatesToPem(certificates: readonly Certificate[]): string {
+  return certificates.map(({ der }) => encodePem(LABEL, der)).join("");
+}
+
+class ParsedCertificate implements Omit<Certificate, typeof certificateBrand> {
+  declare readonly [certificateBrand]: true;
+  readonly der: Uint8Array;
+  readonly signedBytes: Uint8Array;
+  readonly signatureAlgorithm: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly serialNumber: SerialNumber;
+  readonly issuer: Name;
+  readonly subject: Name;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+  readonly publicKeyInfo: PublicKeyInfo;
+  readonly extensions: readonly Extension[];
+  readonly known: CertificateExtensions;
+  readonly selfIssued: boolean;
+  #fingerprint: Fingerprint | undefined;
+
+  constructor(der: Uint8Array) {
+    this.der = der;
+    const file = new DerReader(der);
+    const outer = file.sequence("file");
+    file.finish("file");
+    const tbsElement = outer.element(TAG.sequence, "tbsCertificate");
+    this.signedBytes = outer.encoded(tbsElement);
+    this.signatureAlgorithm = outer.encoded(outer.element(TAG.sequence, "signatureAlgorithm"));
+    this.signature = outer.bitString("signature");
+    outer.finish("file");
+    new DerReader(this.signatureAlgorithm).sequence("signatureAlgorithm").oid("signatureAlgorithm");
+
+    const tbs = outer.inside(tbsElement);
+    const version = tbs.context(0, "version");
+    if (version?.smallInteger("version") !== 2) throw malformed("version", "is not 3");
+    version.finish("version");
+    this.serialNumber = readSerialNumber(tbs);
+    const inner = tbs.encoded(tbs.element(TAG.sequence, "signature algorithm"));
+    if (!bytesEqual(inner, this.signatureAlgorithm)) {
+      throw malformed("signature algorithm", "differs inside and outside of the signed part");
+    }
+    this.issuer = readName(tbs, "issuer");
+    const validity = tbs.sequence("validity");
+    this.notBefore = new Date(validity.time("notBefore"));
+    this.notAfter = new Date(validity.time("notAfter"));
+    validity.finish("validity");
+    this.subject = readName(tbs, "subject");
+    this.publicKeyInfo = readPublicKeyInfo(tbs, "public key");
+    tbs.optional(0x81, "issuerUniqueID");
+    tbs.optional(0x82, "subjectUniqueID");
+    const list = tbs.context(3, "extensions");
+    this.extensions = list ? readExtensions(list, "extensions") : [];
+    list?.finish("extensions");
+    tbs.finish("tbsCertificate");
+    this.known = interpretExtensions(this.extensions);
+    this.selfIssued = bytesEqual(this.subject.der, this.issuer.der);
+  }
+
+  get fingerprint(): Fingerprint {
+    this.#fingerprint ??= fingerprintOf(this.der);
+    return this.#fingerprint;
+  }
+
+  get subjectPublicKeyInfo(): Uint8Array {
+    return this.publicKeyInfo.der;
+  }
+
+  get publicKey(): KeyObject {
+    return this.publicKeyInfo.keyObject;
+  }
+
+  get subjectAltNames(): SubjectAltNames {
+    return this.known.subjectAltNames;
+  }
+
+  get basicConstraints(): BasicConstraints | undefined {
+    return this.known.basicConstraints;
+  }
+
+  get keyUsage(): readonly KeyUsage[] | undefined {
+    return this.known.keyUsage;
+  }
+
+  get extendedKeyUsage(): readonly string[] | undefined {
+    return this.known.extendedKeyUsage;
+  }
+
+  get subjectKeyIdentifier(): Uint8Array | undefined {
+    return this.known.subjectKeyIdentifier;
+  }
+
+  get authorityKeyIdentifier(): Uint8Array | undefined {
+    return this.known.authorityKey?.keyIdentifier;
+  }
+
+  get authorityKey(): AuthorityKeyIdentifier | undefined {
+    return this.known.authorityKey;
+  }
+
+  get nameConstraints(): NameConstraints | undefined {
+    return this.known.nameConstraints;
+  }
+}
+
+/** RFC 5280 4.1.2.2: positive, at most 20 octets. */
+function readSerialNumber(tbs: DerReader): SerialNumber {
+  const content = tbs.integer("serial number");
+  const [first] = content;
+  if (content.length > 20)
+    throw malformed("serial number", `has ${content.length} octets, at most 20 are allowed`);
+  if ((first as number) & 0x80 || (content.length === 1 && first === 0)) {
+    throw malformed("serial number", "is not positive");
+  }
+  return serialNumberOf(content);
+}
+
+const LABEL = "CERTIFICATE";

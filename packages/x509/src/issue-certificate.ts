@@ -1,0 +1,286 @@
+import { hash, randomBytes, type KeyObject } from "node:crypto";
+import { readCertificate, type Certificate } from "./certificate.ts";
+import {
+  bitString,
+  context,
+  encodeDer,
+  integer,
+  oid,
+  sequence,
+  time,
+  type DerNode,
+  type DerValue,
+} from "./der.ts";
+import { X509Error } from "./errors.ts";
+import {
+  authorityInformationExtension,
+  authorityKeyIdentifierExtension,
+  basicConstraintsExtension,
+  certificatePoliciesExtension,
+  crlDistributionPointsExtension,
+  extendedKeyUsageExtension,
+  extension,
+  keyUsageExtension,
+  noRevocationAvailableExtension,
+  ocspNoCheckExtension,
+  subjectAltNameExtension,
+  subjectKeyIdentifierExtension,
+} from "./extensions.ts";
+import { encodeSubjectAltNames, type SubjectAltNameInput } from "./general-name.ts";
+import { serialNumberBytes, type SerialNumber } from "./identifiers.ts";
+import { exportPublicKey, publicKeyMatches } from "./keys.ts";
+import { encodeNameConstraints, type NameConstraintsInput } from "./name-constraints-extension.ts";
+import type { Name } from "./name.ts";
+import { OID } from "./oid.ts";
+import { profiles, type Profile, type ProfileRules } from "./profile.ts";
+import { parsePublicKeyInfo } from "./public-key.ts";
+import { createSigner, type Signer } from "./signature.ts";
+import { parseSpiffeId } from "./spiffe-id.ts";
+
+/** A CA certificate with its key, checked and prepared once for many certificates. */
+export interface Issuer {
+  readonly certificate: Certificate;
+  readonly signer: Signer;
+}
+
+/** What goes into a certificate. */
+export interface CertificateRequestedContents {
+  readonly profile: Profile;
+  readonly subject: Name;
+  readonly subjectAltNames?: SubjectAltNameInput;
+  /** The subject's key: a key object, or its DER SubjectPublicKeyInfo (faster). */
+  readonly publicKey: KeyObject | Uint8Array;
+  /** 128 random bits if not given. */
+  readonly serialNumber?: SerialNumber;
+  readonly notBefore: Date;
+  /** The last second in which the certificate is valid. */
+  readonly notAfter: Date;
+  /** How many CAs may follow; the profile's own if not given. CA profiles only. */
+  readonly pathLength?: number | "unlimited";
+  /** What the CA may name. CA profiles only. */
+  readonly nameConstraints?: NameConstraintsInput;
+  /** Dotted OIDs. */
+  readonly policies?: readonly string[];
+  readonly crlUrls?: readonly string[];
+  readonly ocspUrls?: readonly string[];
+  /** Where the issuer's certificate can be fetched. */
+  readonly issuerUrls?: readonly string[];
+  /** RFC 9608, for short-lived leaves; never beside `crlUrls` or `ocspUrls`. */
+  readonly noRevocationAvailable?: boolean;
+}
+
+/** Contents and who signs: an issuer (prepared or not), or the subject's own key. */
+export type IssueCertificateOptions = CertificateRequestedContents &
+  (
+    | {
+        readonly issuer:
+          | Issuer
+          | { readonly certificate: Certificate; readonly privateKey: KeyObject };
+      }
+    | { readonly issuer: "self"; readonly privateKey: KeyObject }
+  );
+
+/**
+ * Issues one certificate by its profile (RFC 5280; X509-SVID for `svid`).
+ * @throws X509Error ISSUE_REFUSED if the contents do not fit the profile, NAME_INVALID,
+ *   PUBLIC_KEY_MALFORMED, KEY_MISMATCH, ALGORITHM_UNSUPPORTED
+ */
+export function issueCertificate(options: IssueCertificateOptions): Certificate {
+  const rules = profiles[options.profile];
+  checkContents(options, rules);
+  const key = subjectKey(options.publicKey);
+  const { signer, name, keyIdentifier } = signingSide(options, key);
+  const tbs = encodeDer(
+    sequence([
+      VERSION_3,
+      integer(
+        options.serialNumber ? serialNumberBytes(options.serialNumber) : randomSerialNumber(),
+      ),
+      signer.signatureAlgorithm,
+      name,
+      sequence([time(options.notBefore), time(options.notAfter)]),
+      options.subject.der,
+      key.der,
+      context(3, [sequence(extensionsFor(options, rules, key.identifier, keyIdentifier))]),
+    ]),
+  );
+  const signature = bitString(signer.sign(tbs));
+  return readCertificate(encodeDer(sequence([tbs, signer.signatureAlgorithm, signature])));
+}
+
+/**
+ * Prepares a CA certificate and its key for issuing many certificates.
+ * @throws X509Error KEY_MISMATCH if the key is not the certificate's, ISSUE_REFUSED if it is no CA
+ */
+export function createIssuer(certificate: Certificate, privateKey: KeyObject): Issuer {
+  if (certificate.basicConstraints?.ca !== true) {
+    throw new X509Error(
+      "ISSUE_REFUSED",
+      `issuer ${certificate.subject.text} is not a CA certificate`,
+    );
+  }
+  if (certificate.keyUsage && !certificate.keyUsage.includes("keyCertSign")) {
+    throw new X509Error(
+      "ISSUE_REFUSED",
+      `issuer ${certificate.subject.text} may not sign certificates`,
+    );
+  }
+  if (!publicKeyMatches(certificate, privateKey)) {
+    throw new X509Error(
+      "KEY_MISMATCH",
+      `private key does not belong to ${certificate.subject.text}`,
+    );
+  }
+  return { certificate, signer: createSigner(privateKey) };
+}
+
+/**
+ * A validity that starts one minute before `now`, so that clocks may differ, and ends `seconds`
+ * after it.
+ */
+export function validityFrom(now: Date, seconds: number): { notBefore: Date; notAfter: Date } {
+  if (!(seconds >= 1)) throw new TypeError(`validity must be at least one second, got ${seconds}`);
+  return {
+    notBefore: new Date(now.getTime() - BACKDATE_MS),
+    notAfter: new Date(now.getTime() + seconds * 1000),
+  };
+}
+
+/** The key identifier this package gives a public key: RFC 7093 method 1. */
+export function keyIdentifierOf(keyBits: Uint8Array): Uint8Array {
+  return hash("sha256", keyBits, "buffer").subarray(0, 20);
+}
+
+interface SubjectKey {
+  readonly der: Uint8Array;
+  readonly identifier: Uint8Array;
+}
+
+function subjectKey(publicKey: KeyObject | Uint8Array): SubjectKey {
+  const info = parsePublicKeyInfo(
+    publicKey instanceof Uint8Array ? publicKey : exportPublicKey(publicKey),
+  );
+  if (info.kind === "unknown" || (info.modulusBits !== undefined && info.modulusBits < 2048)) {
+    throw new X509Error(
+      "ALGORITHM_UNSUPPORTED",
+      `public key of ${describeKey(info)} is not certified`,
+    );
+  }
+  return { der: info.der, identifier: keyIdentifierOf(info.bits) };
+}
+
+function describeKey(info: { algorithm: string; modulusBits?: number }): string {
+  return info.modulusBits === undefined ? info.algorithm : `RSA with ${info.modulusBits} bits`;
+}
+
+function signingSide(
+  options: IssueCertificateOptions,
+  key: SubjectKey,
+): { signer: Signer; name: Uint8Array; keyIdentifier: Uint8Array } {
+  if (options.issuer === "self") {
+    return {
+      signer: createSigner(options.privateKey),
+      name: options.subject.der,
+      keyIdentifier: key.identifier,
+    };
+  }
+  const issuer =
+    "signer" in options.issuer
+      ? options.issuer
+      : createIssuer(options.issuer.certificate, options.issuer.privateKey);
+  const { certificate, signer } = issuer;
+  return {
+    signer,
+    name: certificate.subject.der,
+    keyIdentifier:
+      certificate.subjectKeyIdentifier ?? keyIdentifierOf(certificate.publicKeyInfo.bits),
+  };
+}
+
+function checkContents(options: IssueCertificateOptions, rules: ProfileRules): void {
+  const { notBefore, notAfter } = options;
+  if (!(notBefore.getTime() <= notAfter.getTime())) {
+    throw refused("validity must end after it begins");
+  }
+  if (!rules.ca && (options.nameConstraints !== undefined || options.pathLength !== undefined)) {
+    throw refused(`profile ${options.profile} takes no path length and no name constraints`);
+  }
+  const names = options.subjectAltNames ?? {};
+  const count = [names.dns, names.ip, names.uri, names.email].reduce(
+    (n, l) => n + (l?.length ?? 0),
+    0,
+  );
+  if (options.subject.attributes.length === 0 && (rules.ca || count === 0)) {
+    throw refused(
+      rules.ca ? "a CA needs a subject name" : "a certificate needs a subject or a name",
+    );
+  }
+  if (rules.spiffeOnly) checkSvid(names);
+  const pointers = (options.crlUrls?.length ?? 0) + (options.ocspUrls?.length ?? 0);
+  if (options.noRevocationAvailable && (pointers > 0 || rules.ca)) {
+    throw refused("noRevocationAvailable is for leaves without CRL and OCSP addresses (RFC 9608)");
+  }
+}
+
+function checkSvid(names: SubjectAltNameInput): void {
+  const [uri, second] = names.uri ?? [];
+  if (uri === undefined || second !== undefined) {
+    throw refused("an SVID has exactly one URI name (X509-SVID section 2)");
+  }
+  if (parseSpiffeId(uri).path === "") {
+    throw refused("an SVID names a workload: its SPIFFE id needs a path (X509-SVID section 2)");
+  }
+}
+
+function extensionsFor(
+  options: IssueCertificateOptions,
+  rules: ProfileRules,
+  subjectKeyIdentifier: Uint8Array,
+  authorityKeyIdentifier: Uint8Array,
+): DerValue[] {
+  const list: DerValue[] = [basicConstraintsFor(options, rules), keyUsageExtension(rules.keyUsage)];
+  if (rules.extendedKeyUsage.length > 0)
+    list.push(extendedKeyUsageExtension(rules.extendedKeyUsage));
+  list.push(subjectKeyIdentifierExtension(subjectKeyIdentifier));
+  list.push(authorityKeyIdentifierExtension(authorityKeyIdentifier));
+  const names = encodeSubjectAltNames(options.subjectAltNames ?? {});
+  if (names.length > 0) {
+    list.push(subjectAltNameExtension(names, options.subject.attributes.length === 0));
+  }
+  if (options.nameConstraints) {
+    list.push(extension(NAME_CONSTRAINTS, true, encodeNameConstraints(options.nameConstraints)));
+  }
+  if (options.policies?.length) list.push(certificatePoliciesExtension(options.policies));
+  if (options.crlUrls?.length) list.push(crlDistributionPointsExtension(options.crlUrls));
+  if (options.ocspUrls?.length || options.issuerUrls?.length) {
+    list.push(authorityInformationExtension(options.ocspUrls ?? [], options.issuerUrls ?? []));
+  }
+  if (options.noRevocationAvailable) list.push(noRevocationAvailableExtension());
+  if (rules.ocspNoCheck) list.push(ocspNoCheckExtension());
+  return list;
+}
+
+function basicConstraintsFor(options: IssueCertificateOptions, rules: ProfileRules): DerValue {
+  if (!rules.ca) return basicConstraintsExtension({ ca: false });
+  const pathLength = options.pathLength ?? rules.pathLength;
+  return basicConstraintsExtension(
+    pathLength === undefined || pathLength === "unlimited"
+      ? { ca: true }
+      : { ca: true, pathLength },
+  );
+}
+
+/** 128 random bits, positive and never zero: the first octet is between 0x40 and 0x7f. */
+function randomSerialNumber(): Uint8Array {
+  const serial = randomBytes(17);
+  serial[0] = 0x40 | ((serial[0] as number) & 0x3f);
+  return serial;
+}
+
+function refused(message: string): X509Error {
+  return new X509Error("ISSUE_REFUSED", message);
+}
+
+const VERSION_3: DerNode = context(0, [integer(2)]);
+const NAME_CONSTRAINTS: Uint8Array = oid(OID.nameConstraints);
+const BACKDATE_MS = 60_000;

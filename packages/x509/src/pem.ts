@@ -1,0 +1,82 @@
+import { X509Error } from "./errors.ts";
+
+/** One PEM block: its label (`CERTIFICATE`, `PRIVATE KEY`, …) and what it encodes. */
+export interface PemBlock {
+  readonly label: string;
+  readonly der: Uint8Array;
+}
+
+/** Writes one PEM block (RFC 7468 strict form: 64 columns, one line feed per line). */
+export function encodePem(label: string, der: Uint8Array): string {
+  const base64 = Buffer.from(der.buffer, der.byteOffset, der.byteLength).toString("base64");
+  const lines: string[] = [];
+  for (let at = 0; at < base64.length; at += COLUMNS) lines.push(base64.slice(at, at + COLUMNS));
+  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
+}
+
+/**
+ * Reads all PEM blocks of a text, in order; text around the blocks is skipped (RFC 7468 section 2).
+ * A block that is cut off, nested, mislabelled or not canonical base64 fails the whole text.
+ * Text without any block gives an empty list.
+ * @throws X509Error PEM_MALFORMED
+ */
+export function decodePem(pem: string | Uint8Array): PemBlock[] {
+  const text = typeof pem === "string" ? pem : latin1(pem);
+  const blocks: PemBlock[] = [];
+  let end = 0;
+  for (;;) {
+    const begin = text.indexOf(BEGIN, end);
+    const stray = text.indexOf(END, end);
+    if (stray >= 0 && (begin < 0 || stray < begin)) throw broken("has an END line without BEGIN");
+    if (begin < 0) return blocks;
+    if (begin > 0 && !isLineStart(text, begin)) throw broken("has a BEGIN in the middle of a line");
+    const labelEnd = text.indexOf(DASHES, begin + BEGIN.length);
+    const label = labelEnd < 0 ? "" : text.slice(begin + BEGIN.length, labelEnd);
+    if (!LABEL.test(label)) throw broken("has a BEGIN line without a label");
+    const bodyStart = labelEnd + DASHES.length;
+    const bodyEnd = text.indexOf(DASHES, bodyStart);
+    const closing = `${END}${label}${DASHES}`;
+    if (bodyEnd < 0) throw broken(`ends inside a ${label} block`);
+    if (!text.startsWith(closing, bodyEnd) || !isLineStart(text, bodyEnd)) {
+      throw broken(`has a ${label} block that is not closed by its own END line`);
+    }
+    blocks.push({ label, der: decodeBase64(text.slice(bodyStart, bodyEnd), label) });
+    end = bodyEnd + closing.length;
+  }
+}
+
+function decodeBase64(body: string, label: string): Uint8Array {
+  if (body.includes(":")) {
+    throw new X509Error("PEM_MALFORMED", `PEM ${label} block has header lines`, {
+      hint: "blocks with Proc-Type or DEK-Info are an old format: convert the key to PKCS #8",
+    });
+  }
+  const base64 = body.replace(/[ \t\r\n]+/g, "");
+  const der = Buffer.from(base64, "base64");
+  // Node's decoder skips what it does not know; only what encodes back to itself was base64.
+  if (base64.length === 0 || der.toString("base64") !== base64) {
+    throw broken(`has a ${label} block that is not canonical base64`);
+  }
+  return new Uint8Array(der.buffer, der.byteOffset, der.byteLength);
+}
+
+function isLineStart(text: string, at: number): boolean {
+  const before = text[at - 1];
+  return before === "\n" || before === "\r" || before === "\uFEFF" || text.slice(0, at) === BOM;
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+}
+
+function broken(problem: string): X509Error {
+  return new X509Error("PEM_MALFORMED", `PEM text ${problem}`);
+}
+
+const BEGIN = "-----BEGIN ";
+const END = "-----END ";
+const DASHES = "-----";
+const LABEL = /^[A-Z0-9]+(?:[ -][A-Z0-9]+)*$/;
+const COLUMNS = 64;
+/** A UTF-8 byte order mark, read as Latin-1. */
+const BOM = "\u00EF\u00BB\u00BF";
