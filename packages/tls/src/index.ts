@@ -1,1 +1,53 @@
-// The public names of @handfast/tls, grouped by reader.
+// For every service: one runtime that listens and dials.
+export { createMutualTls } from "./mutual-tls.ts";
+export type { MutualTls, MutualTlsOptions, ReloadReport } from "./mutual-tls.ts";
+export { mutualTlsFromEnv } from "./environment.ts";
+export type {
+  ConfiguredTransport,
+  Environment,
+  EnvironmentOptions,
+  ServiceAddress,
+} from "./environment.ts";
+export type { DialAddress, DialOptions, Dialled } from "./dialer.ts";
+export type { ListenAddress, Listener, ListenerLimits, ListenProtocols } from "./listener.ts";
+export type { HandshakeLimits } from "./source-limits.ts";
+export type { ProtocolOptions } from "./secure-context.ts";
+
+// Where certificates, trust and revocation come from.
+export { identityFromFiles, identityFromMemory, noIdentity } from "./identity.ts";
+export type { Identity, IdentityMaterial, IdentitySource, Purpose } from "./identity.ts";
+export { trustFromFile, trustFromMemory, trustFromSeveral } from "./trust.ts";
+export type { Trust, TrustAnchor, TrustMaterial, TrustSource } from "./trust.ts";
+export { noRevocation } from "./revocation.ts";
+export type {
+  Revocation,
+  RevocationHooks,
+  RevocationSource,
+  RevocationVerdict,
+} from "./revocation.ts";
+export type { ReloadOutcome, Source } from "./source.ts";
+
+// Whom to admit, whom to expect.
+export {
+  anyTrustedPeer,
+  matching,
+  memberOf,
+  nobody,
+  oneOf,
+  serverName,
+  spiffeId,
+} from "./admission.ts";
+export type { AdmissionRule, Expectation } from "./admission.ts";
+
+// Who it is, or why not.
+export { isVerifiedPeer } from "./verify-peer.ts";
+export type { VerifiedPeer } from "./peer.ts";
+export { handshakeResults, peerRefusal, refusals } from "./refusal.ts";
+export type { HandshakeResult, Refusal, RefusalCode } from "./refusal.ts";
+export { TlsError, tlsErrors } from "./errors.ts";
+export type { TlsErrorCode } from "./errors.ts";
+export type { SourceKind, TlsEvent, TlsEventListener } from "./events.ts";
+export type { SessionInfo } from "./sessions.ts";
+
+// For protocols that run on judged connections.
+export type { DrainReason, LiveProtocol, Protocol, Session } from "./protocol.ts";

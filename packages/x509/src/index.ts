@@ -24,6 +24,7 @@ export {
   type Fingerprint,
   type SerialNumber,
 } from "./identifiers.ts";
+export { identityOf, spiffeIdOf } from "./identity.ts";
 export { parseSpiffeId, parseTrustDomain, type SpiffeId } from "./spiffe-id.ts";
 export { decodePem, encodePem, type PemBlock } from "./pem.ts";
 

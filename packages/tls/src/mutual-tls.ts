@@ -1,0 +1,224 @@
+import { createSecureContext } from "node:tls";
+import type { SecureContext, SecureContextOptions } from "node:tls";
+
+import { createSignatureMemo } from "@handfast/x509";
+
+import type { AdmissionRule } from "./admission.ts";
+import { createCertificateCache } from "./certificate-cache.ts";
+import { dial } from "./dialer.ts";
+import type { DialAddress, DialOptions, Dialled } from "./dialer.ts";
+import { TlsError } from "./errors.ts";
+import type { TlsEventListener } from "./events.ts";
+import { watchExpiry } from "./expiry.ts";
+import { parseIdentity } from "./identity.ts";
+import type { Identity, IdentitySource, Purpose } from "./identity.ts";
+import { listen } from "./listener.ts";
+import type { ListenAddress, ListenProtocols, Listener, ListenerLimits } from "./listener.ts";
+import type { RevocationSource } from "./revocation.ts";
+import { inspectEnvironment } from "./runtime-environment.ts";
+import { secureContextOptions } from "./secure-context.ts";
+import type { ProtocolOptions } from "./secure-context.ts";
+import { createSessionTable } from "./sessions.ts";
+import type { SessionInfo } from "./sessions.ts";
+import type { ReloadOutcome } from "./source.ts";
+import { createTracked } from "./tracked.ts";
+import { parseTrust } from "./trust.ts";
+import type { Trust, TrustSource } from "./trust.ts";
+import type { Grounds } from "./verify-peer.ts";
+
+/** The safety decisions are required: there is no default trust, admission or revocation. */
+export interface MutualTlsOptions extends ProtocolOptions {
+  /** Our certificate and key: `identityFromFiles(…)`, `identityFromMemory(…)`, `noIdentity()`. */
+  readonly identity: IdentitySource;
+  /** The CAs we trust: `trustFromFile(…)`, `trustFromMemory(…)`. */
+  readonly trust: TrustSource;
+  /** `crlFromDirectory(…)`, …, or in words `noRevocation()`. */
+  readonly revocation: RevocationSource;
+  /** Who may connect to us: `anyTrustedPeer()`, `memberOf(…)`, `oneOf(…)`, `matching(…)`, `nobody()`. */
+  readonly admit: AdmissionRule;
+  /** Handshakes, rotations, warnings. Called synchronously; must not throw. */
+  readonly onEvent?: TlsEventListener;
+  readonly limits?: ListenerLimits;
+  /**
+   * How long calls in flight may go on when their session is cut for another reason than revocation.
+   * Default 10,000, at most 60,000.
+   */
+  readonly graceMs?: number;
+  /** The wall clock; for tests. */
+  readonly now?: () => Date;
+  /** Start although a setting of the environment gives secrets away or switches verification off elsewhere. */
+  readonly dangerouslyAllowUnsafeEnvironment?: boolean;
+}
+
+/** What each source said to a reload. */
+export interface ReloadReport {
+  readonly identity: ReloadOutcome;
+  readonly trust: ReloadOutcome;
+  readonly revocation: ReloadOutcome;
+}
+
+/** A running mutual TLS: it listens and dials with the newest good identity, trust and revocation. */
+export interface MutualTls {
+  /** @throws TlsError LISTEN_FAILED, IDENTITY_INVALID (the certificate is not for servers), CLOSED */
+  listen(address: ListenAddress, protocols: ListenProtocols): Promise<Listener>;
+  /** @throws TlsError DIAL_FAILED, REFUSED, CLOSED */
+  dial(address: DialAddress, options?: DialOptions): Promise<Dialled>;
+  /** The accepted connections that are alive. */
+  sessions(): SessionInfo[];
+  /** Reads every source now. A source that cannot be used keeps its last good value. */
+  reload(): Promise<ReloadReport>;
+  /** The leaf in use, and when its chain expires; undefined with `noIdentity()`. */
+  readonly identity: Identity | undefined;
+  readonly trust: Trust;
+  /** Stops listening and watching, and ends every session. */
+  close(): Promise<void>;
+}
+
+/**
+ * Reads and checks the sources and starts to watch them.
+ *
+ * @throws TlsError IDENTITY_INVALID, TRUST_INVALID, REVOCATION_INVALID, ENVIRONMENT_UNSAFE
+ */
+export async function createMutualTls(options: MutualTlsOptions): Promise<MutualTls> {
+  const onEvent = options.onEvent ?? (() => {});
+  const now = options.now ?? (() => new Date());
+  inspectEnvironment({
+    dangerouslyAllowUnsafeEnvironment: options.dangerouslyAllowUnsafeEnvironment ?? false,
+    onEvent,
+  });
+
+  const identity = await createTracked(options.identity, {
+    kind: "identity",
+    parse: (material) => (material === undefined ? undefined : parseIdentity(material, now())),
+    swap() {
+      for (const purpose of purposesInUse) requirePurpose(identity.current, purpose);
+      swapContexts();
+    },
+    onEvent,
+  });
+  const trust = await createTracked(options.trust, {
+    kind: "trust",
+    parse: parseTrust,
+    swap() {
+      swapContexts();
+      signatures = createSignatureMemo();
+      sessions.regrade();
+    },
+    onEvent,
+  });
+  const sessions = createSessionTable({
+    onEvent,
+    now,
+    graceMs: Math.min(options.graceMs ?? 10_000, 60_000),
+  });
+  const certificates = createCertificateCache();
+  const purposesInUse = new Set<Purpose>();
+  const listeners = new Set<Listener>();
+  const swapListeners = new Set<() => void>();
+  let signatures = createSignatureMemo();
+  let contexts = buildContexts();
+  let closed = false;
+  const revocation = await options.revocation.open({
+    changed: () => sessions.regrade(),
+    onEvent,
+    now,
+  });
+  identity.watch();
+  trust.watch();
+  const stopExpiryWatch = watchExpiry({ validity: () => identity.current, now, onEvent });
+
+  /** One secure context per change, never per connection: handshakes under way keep the old one. */
+  function buildContexts(): { options: SecureContextOptions; client: SecureContext } {
+    const contextOptions = secureContextOptions(identity.current, trust.current, options);
+    return { options: contextOptions, client: createSecureContext(contextOptions) };
+  }
+
+  function swapContexts(): void {
+    contexts = buildContexts();
+    for (const swapped of swapListeners) swapped();
+  }
+
+  function grounds(rule: Grounds["rule"]): Grounds {
+    return {
+      trust: trust.current,
+      revocation,
+      undetermined: options.revocation.undetermined,
+      rule,
+      signatures,
+      certificates,
+      now: now(),
+      onEvent,
+    };
+  }
+
+  function requireOpen(): void {
+    if (closed) throw new TlsError("CLOSED", "this mutual TLS runtime was closed");
+  }
+
+  return {
+    async listen(address, protocols) {
+      requireOpen();
+      requirePurpose(identity.current, "server");
+      purposesInUse.add("server");
+      const listener = await listen(address, protocols, {
+        contextOptions: () => contexts.options,
+        grounds: () => grounds({ side: "server", admit: options.admit }),
+        onSwap(swapped) {
+          swapListeners.add(swapped);
+          return () => swapListeners.delete(swapped);
+        },
+        sessions,
+        onEvent,
+        limits: options.limits ?? {},
+      });
+      listeners.add(listener);
+      return listener;
+    },
+    async dial(address, dialOptions = {}) {
+      requireOpen();
+      return dial(address, dialOptions, {
+        secureContext: () => contexts.client,
+        grounds: (expect) => grounds({ side: "client", expect }),
+        onEvent,
+      });
+    },
+    sessions: () => sessions.list(),
+    async reload() {
+      requireOpen();
+      const [identityOutcome, trustOutcome, revocationOutcome] = await Promise.all([
+        identity.reload(),
+        trust.reload(),
+        revocation.reload(),
+      ]);
+      return { identity: identityOutcome, trust: trustOutcome, revocation: revocationOutcome };
+    },
+    get identity() {
+      return identity.current;
+    },
+    get trust() {
+      return trust.current;
+    },
+    async close() {
+      closed = true;
+      identity.close();
+      trust.close();
+      revocation.close();
+      stopExpiryWatch();
+      sessions.drain({ kind: "closing" });
+      sessions.destroy();
+      await Promise.all([...listeners].map((listener) => listener.close()));
+    },
+  };
+}
+
+function requirePurpose(identity: Identity | undefined, purpose: Purpose): void {
+  if (identity?.purposes.has(purpose) === true) return;
+  const arrived =
+    identity === undefined
+      ? "there is no identity"
+      : `${identity.chain[0]?.subject.text ?? "the certificate"} is for ${[...identity.purposes].join(" and ")} use only`;
+  throw new TlsError(
+    "IDENTITY_INVALID",
+    `a certificate for ${purpose} use is needed, but ${arrived}`,
+  );
+}

@@ -1,0 +1,50 @@
+import type { Certificate } from "@handfast/x509";
+
+import type { ReloadOutcome } from "./source.ts";
+import type { TlsEvent } from "./events.ts";
+
+/**
+ * What revocation says of a path (gRFC A69): any certificate revoked makes it so; else any undetermined one.
+ * The trust anchor is not looked up, every other certificate is (S6).
+ */
+export type RevocationVerdict =
+  | { readonly status: "unrevoked" }
+  | { readonly status: "revoked"; readonly certificate: Certificate }
+  | { readonly status: "undetermined"; readonly certificate: Certificate; readonly reason: string };
+
+/** Where news of revocation comes from; opened once by the runtime that uses it. */
+export interface RevocationSource {
+  readonly description: string;
+  /** Whether a path that nothing is known about is refused (S2). */
+  readonly undetermined: "refuse" | "admit";
+  open(hooks: RevocationHooks): Promise<Revocation>;
+}
+
+export interface RevocationHooks {
+  /** Something a verdict may rest on has changed. */
+  changed(): void;
+  onEvent(event: TlsEvent): void;
+  now(): Date;
+}
+
+/** An open revocation source. Never waits: a verdict rests on what is known already. */
+export interface Revocation {
+  /** @param path leaf first, trust anchor last. */
+  judge(path: readonly Certificate[], now: Date): RevocationVerdict;
+  reload(): Promise<ReloadOutcome>;
+  close(): void;
+}
+
+/** No revocation: for short-lived certificates, or a development set-up. To be written out. */
+export function noRevocation(): RevocationSource {
+  return {
+    description: "no revocation",
+    undetermined: "admit",
+    open: () =>
+      Promise.resolve({
+        judge: () => ({ status: "unrevoked" }),
+        reload: () => Promise.resolve("unchanged"),
+        close() {},
+      }),
+  };
+}
