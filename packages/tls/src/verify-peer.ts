@@ -149,7 +149,11 @@ function findPath(presented: Presented, { trust, rule, signatures, now }: Ground
   const anchors = own === undefined ? [] : trust.of(own);
   if (anchors.length > 0) {
     const verdict = verifyChain(presented, { ...options, anchors });
-    if (verdict.ok || verdict.reason !== "CERTIFICATE_AUTHORITY_INVALID") return verdict;
+    const untrusted =
+      !verdict.ok &&
+      (verdict.reason === "CERTIFICATE_AUTHORITY_INVALID" ||
+        verdict.reason === "SIGNATURE_VERIFICATION_FAILED");
+    if (!untrusted) return verdict;
   }
   return verifyChain(presented, { ...options, anchors: trust.certificates });
 }
