@@ -40,124 +40,133 @@ export interface FieldViolation {
 /** The reason of an error, also ErrorInfo.reason on the wire. */
 export type BankErrorCode = keyof typeof bankErrors;
 
-/** Every code: what it means, what to do, its gRPC status, and whether the peer may be told. */
+/**
+ * Every code: what it means (all that a peer is told, if it may be told), what to do, and the number of
+ * its gRPC status.
+ */
 export const bankErrors = {
   ACCOUNT_NOT_FOUND: {
-    message: "The owner has no account of this id.",
+    message: "Account not found",
     hint: "create the account first, or check the id",
     status: 5,
     public: true,
   },
   ACCOUNT_EXISTS: {
-    message: "The owner has an account of this id already; it was not touched.",
+    message: "Account exists already",
     hint: "use the account, or choose another id",
     status: 6,
     public: true,
   },
   INSUFFICIENT_FUNDS: {
-    message: "The balance of the account does not cover the amount.",
+    message: "Insufficient funds",
     hint: "deposit first; try again with a new request_id",
     status: 9,
     public: true,
   },
   CURRENCY_MISMATCH: {
-    message: "The amount or the other account is in another currency than the account.",
+    message: "The account is kept in another currency",
     hint: "use the currency of the account",
     status: 9,
     public: true,
   },
   BALANCE_OUT_OF_RANGE: {
-    message: "A balance or a total would leave the range of a 64-bit integer.",
+    message: "A balance or a total would leave the range of int64",
     hint: "use a smaller amount",
     status: 11,
     public: true,
   },
   INVALID_REQUEST: {
-    message: "A field of the request is missing, malformed or unknown.",
+    message: "Invalid request",
     hint: "mend the fields named in the details",
     status: 3,
     public: true,
   },
   REQUEST_ID_REUSED: {
-    message: "The request_id was used before, for a request of other content.",
+    message: "The request_id was used before, for a request of other content",
     hint: "make a new UUID for each new thing to be done",
     status: 3,
     public: true,
   },
   NO_IDENTITY: {
-    message: "The caller's certificate gives no single identity, so it can own nothing.",
+    message: "The certificate gives no single identity, so it can own nothing",
     hint: "issue a certificate with exactly one URI SAN, best a SPIFFE id",
     status: 7,
     public: true,
   },
+  SEQUENCE_OUT_OF_RANGE: {
+    message: "The account has fewer entries than after_sequence says",
+    hint: "use a sequence number that was received, or 0",
+    status: 11,
+    public: true,
+  },
   CONTENTION: {
-    message: "Other work on the same data was in the way for too long.",
+    message: "Other work on the same data was in the way for too long",
     hint: "try again with the same request_id",
     status: 10,
     public: true,
   },
   OVERLOADED: {
-    message: "More requests are waiting than the bank will hold.",
+    message: "More requests are waiting than the bank will hold",
     hint: "try again after the delay in the details, with the same request_id",
     status: 8,
     public: true,
   },
   TOO_MANY_WATCHES: {
-    message: "The caller has as many WatchBalance streams as one identity may have.",
+    message: "The caller has as many WatchBalance streams as one identity may have",
     hint: "end one before the next",
     status: 8,
     public: true,
   },
   STORE_UNAVAILABLE: {
-    message: "The store did not answer, or the bank is stopping.",
+    message: "The store did not answer, or the bank is stopping",
     hint: "try again with the same request_id",
     status: 14,
     public: true,
   },
   STORE_FULL: {
-    message: "The disk or the database is full; nothing was changed.",
+    message: "The store is full; nothing was changed",
     hint: "make room, then try again with the same request_id",
     status: 14,
     public: true,
   },
   LEDGER_BROKEN: {
-    message: "An invariant of the ledger does not hold; the bank takes no more writes.",
+    message: "An invariant of the ledger does not hold; the bank takes no more writes",
     hint: "stop the bank, keep a copy of the database, find the cause",
     status: 15,
     public: true,
   },
   STORE_IN_USE: {
-    message: "Another process writes to this database.",
+    message: "Another process writes to this database",
     hint: "stop the other bank, or use another database",
     status: 14,
     public: false,
   },
   STORE_MODE_MISMATCH: {
-    message: "The database was made for the other mode (mTLS or plaintext).",
+    message: "The database was made for the other mode (mTLS or plaintext)",
     hint: "accounts of one mode must not be opened in the other: use another database",
     status: 9,
     public: false,
   },
   STORE_TOO_NEW: {
-    message: "The database was written by a newer version of the bank.",
+    message: "The database was written by a newer version of the bank",
     hint: "run that version or a newer one",
     status: 9,
     public: false,
   },
   STORE_CHANGED: {
-    message: "A migration recorded in the database is not the one this version knows.",
+    message: "A migration recorded in the database is not the one this version knows",
     hint: "run the version that made the database",
     status: 9,
     public: false,
   },
   STORE_UNREADABLE: {
-    message: "The database cannot be opened.",
+    message: "The database cannot be opened",
     hint: "check that the path is right, its folder exists and this user may write there",
     status: 14,
     public: false,
   },
   CONFIG_INVALID: {
-    message: "A setting from the environment or the command line is missing or wrong.",
+    message: "A setting from the environment or the command line is missing or wrong",
     hint: "see the README of the bank for the settings",
     status: 9,
     public: false,

@@ -11,6 +11,7 @@
 //   INSUFFICIENT_FUNDS      FAILED_PRECONDITION  the balance does not cover the amount
 //   CURRENCY_MISMATCH       FAILED_PRECONDITION  the account is kept in another currency
 //   BALANCE_OUT_OF_RANGE    OUT_OF_RANGE         a balance would leave the range of int64
+//   SEQUENCE_OUT_OF_RANGE   OUT_OF_RANGE         the account has fewer entries than after_sequence
 //   INVALID_REQUEST         INVALID_ARGUMENT     with google.rpc.BadRequest: what is wrong, per field
 //   REQUEST_ID_REUSED       INVALID_ARGUMENT     this request_id was used for another request
 //   NO_IDENTITY             PERMISSION_DENIED    the certificate gives no single identity
