@@ -1,0 +1,98 @@
+import { parseArgs } from "node:util";
+import { BankError } from "./errors.ts";
+
+/** The settings of every program of the bank: from the environment, or a flag of the same name. */
+export const settingNames = [
+  "HOST",
+  "PORT",
+  "TLS_ENABLED",
+  "CA_FILE",
+  "CERT_FILE",
+  "KEY_FILE",
+  "CRL_DIR",
+  "POLICY_FILE",
+  "DATABASE_URL",
+] as const;
+
+/** The name of a setting: "CA_FILE", whose flag is `--ca-file`. */
+export type SettingName = (typeof settingNames)[number];
+
+/** The settings that are given; what is not there takes its default. */
+export type Settings = Readonly<Partial<Record<SettingName, string>>>;
+
+/** What a command line came to. `extras` are the flags that only this program has. */
+export interface ParsedCommandLine<Extra extends string> {
+  readonly settings: Settings;
+  readonly extras: Readonly<Partial<Record<Extra, string>>>;
+  readonly help: boolean;
+}
+
+/**
+ * Reads the settings: a flag wins over the environment. A setting that is given but empty stops the
+ * start, whichever it is: a template that filled in nothing must not switch anything off (S22).
+ *
+ * @throws BankError CONFIG_INVALID; UsageError for a flag that does not exist or has no value
+ */
+export function readSettings<const Extra extends string = never>(
+  env: Readonly<Record<string, string | undefined>>,
+  args: readonly string[],
+  extraFlags: readonly Extra[] = [],
+): ParsedCommandLine<Extra> {
+  const flags = parseFlags(args, extraFlags);
+  const settings: Partial<Record<SettingName, string>> = {};
+  for (const name of settingNames) {
+    const value = flags[flagOf(name)] ?? env[name];
+    if (value === undefined) continue;
+    if (typeof value !== "string" || value.trim() === "") {
+      throw new BankError("CONFIG_INVALID", `${name} is set but empty: expected a value`, {
+        hint: `give ${name} a value, or unset it`,
+      });
+    }
+    settings[name] = value;
+  }
+  const extras: Partial<Record<Extra, string>> = {};
+  for (const name of extraFlags) {
+    const value = flags[name];
+    if (typeof value === "string") extras[name] = value;
+  }
+  return { settings, extras, help: flags["help"] === true };
+}
+
+/** A command line that cannot be meant: exit 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/**
+ * The path of the database file, "bank.db" by default.
+ *
+ * @throws BankError CONFIG_INVALID if DATABASE_URL names another kind of store
+ */
+export function databasePath(settings: Settings): string {
+  const url = settings.DATABASE_URL ?? "sqlite:bank.db";
+  const path = url.startsWith("sqlite:") ? url.slice("sqlite:".length) : "";
+  if (path !== "") return path;
+  // The URL may hold a password: it is never repeated.
+  const scheme = /^[a-z]+(?=:)/.exec(url)?.[0] ?? "no scheme";
+  const message = `DATABASE_URL has ${scheme}: expected sqlite:PATH`;
+  throw new BankError("CONFIG_INVALID", message, { hint: "use DATABASE_URL=sqlite:bank.db" });
+}
+
+/** The flag of a setting, without the dashes. */
+function flagOf(name: SettingName): string {
+  return name.toLowerCase().replaceAll("_", "-");
+}
+
+function parseFlags(
+  args: readonly string[],
+  extraFlags: readonly string[],
+): Readonly<Record<string, string | boolean | undefined>> {
+  const names = [...settingNames.map(flagOf), ...extraFlags];
+  const options = Object.fromEntries(names.map((name) => [name, { type: "string" as const }]));
+  try {
+    const help = { type: "boolean", short: "h" } as const;
+    return parseArgs({ args: [...args], options: { ...options, help } }).values;
+  } catch (cause) {
+    throw new UsageError(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}

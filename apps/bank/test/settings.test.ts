@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { databasePath, readSettings, settingNames, UsageError } from "../src/settings.ts";
+
+test("settings come from the environment, and a flag of the same name wins", () => {
+  const env = { HOST: "127.0.0.1", CA_FILE: "ca.pem", UNRELATED: "x" };
+  const { settings, extras, help } = readSettings(
+    env,
+    ["--ca-file", "other.pem", "--account=12345"],
+    ["account"],
+  );
+  assert.deepEqual(settings, { HOST: "127.0.0.1", CA_FILE: "other.pem" });
+  assert.deepEqual(extras, { account: "12345" });
+  assert.equal(help, false);
+  assert.equal(readSettings({}, ["--help"]).help, true);
+});
+
+test("S22: a setting that is given but empty stops the start, whichever it is", () => {
+  for (const name of settingNames) {
+    for (const value of ["", " ", "\t"]) {
+      const expected = {
+        code: "CONFIG_INVALID",
+        message: `${name} is set but empty: expected a value`,
+      };
+      assert.throws(() => readSettings({ [name]: value }, []), expected);
+      const flag = `--${name.toLowerCase().replaceAll("_", "-")}=${value}`;
+      assert.throws(() => readSettings({ [name]: "given" }, [flag]), expected);
+    }
+  }
+});
+
+test("flags that do not exist, lack a value, or stray words are wrong usage", () => {
+  for (const args of [["--nothing"], ["--port"], ["word"]]) {
+    assert.throws(() => readSettings({}, args), UsageError);
+  }
+});
+
+test("the database is a SQLite file, and its URL is never repeated", () => {
+  assert.equal(databasePath({}), "bank.db");
+  assert.equal(databasePath({ DATABASE_URL: "sqlite:/var/lib/bank.db" }), "/var/lib/bank.db");
+  for (const url of ["postgres://bank:secret@host/db", "sqlite:", "bank.db", "mysql:x"]) {
+    assert.throws(
+      () => databasePath({ DATABASE_URL: url }),
+      (error: Error & { code: string }) => {
+        assert.equal(error.code, "CONFIG_INVALID");
+        assert.doesNotMatch(error.message, /secret|host/);
+        return true;
+      },
+    );
+  }
+});
