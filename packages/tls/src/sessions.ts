@@ -159,7 +159,8 @@ export function createSessionTable({ onEvent, now, graceMs }: SessionTableOption
 
   return {
     enter,
-    list: () => [...entries].map((entry) => describe(entry)),
+    list: () =>
+      [...entries].filter(({ socket }) => !socket.destroyed).map((entry) => describe(entry)),
     count: (identity) => perIdentity.get(identity) ?? 0,
     get size() {
       return entries.size;
