@@ -79,25 +79,28 @@ export function parseCertificate(der: Uint8Array): Certificate {
       cause: error,
     });
   }
-  const same =
-    theirs.serialNumber.toLowerCase() === certificate.serialNumber &&
-    theirs.ca === (certificate.basicConstraints?.ca ?? false);
-  if (!same) {
+  if (
+    theirs.serialNumber.toLowerCase() !== certificate.serialNumber ||
+    theirs.ca !== mayIssue(certificate)
+  ) {
     throw new X509Error("CERTIFICATE_MALFORMED", "certificate is read differently by OpenSSL");
   }
   return certificate;
 }
 
 /**
- * Reads a certificate with this package's reader alone: for bytes this process has just made.
+ * Reads a certificate with this package's reader alone.
  * @throws X509Error CERTIFICATE_MALFORMED
  */
 export function readCertificate(der: Uint8Array): Certificate {
-  return malformedAs(
-    "CERTIFICATE_MALFORMED",
-    "certificate",
-    () => new ParsedCertificate(der.slice()),
-  );
+  const certificate = new LazyCertificate(new Uint8Array(der));
+  certificate.read();
+  return certificate;
+}
+
+/** A certificate this process has just made, read when it is first asked for its contents. */
+export function ownCertificate(der: Uint8Array): Certificate {
+  return new LazyCertificate(der);
 }
 
 /**
@@ -127,12 +130,7 @@ export function certificatesToPem(certificates: readonly Certificate[]): string 
   return certificates.map(({ der }) => encodePem(LABEL, der)).join("");
 }
 
-class ParsedCertificate implements Omit<Certificate, typeof certificateBrand> {
-  declare readonly [certificateBrand]: true;
-  readonly der: Uint8Array;
-  readonly signedBytes: Uint8Array;
-  readonly signatureAlgorithm: Uint8Array;
-  readonly signature: Uint8Array;
+interface CertificateParts extends Signed {
   readonly serialNumber: SerialNumber;
   readonly issuer: Name;
   readonly subject: Name;
@@ -142,44 +140,21 @@ class ParsedCertificate implements Omit<Certificate, typeof certificateBrand> {
   readonly extensions: readonly Extension[];
   readonly known: CertificateExtensions;
   readonly selfIssued: boolean;
+}
+
+class LazyCertificate implements Certificate {
+  declare readonly [certificateBrand]: true;
+  readonly der: Uint8Array;
+  #parts: CertificateParts | undefined;
   #fingerprint: Fingerprint | undefined;
 
   constructor(der: Uint8Array) {
     this.der = der;
-    const file = new DerReader(der);
-    const outer = file.sequence("file");
-    file.finish("file");
-    const tbsElement = outer.element(TAG.sequence, "tbsCertificate");
-    this.signedBytes = outer.encoded(tbsElement);
-    this.signatureAlgorithm = outer.encoded(outer.element(TAG.sequence, "signatureAlgorithm"));
-    this.signature = outer.bitString("signature");
-    outer.finish("file");
-    new DerReader(this.signatureAlgorithm).sequence("signatureAlgorithm").oid("signatureAlgorithm");
+  }
 
-    const tbs = outer.inside(tbsElement);
-    const version = tbs.context(0, "version");
-    if (version?.smallInteger("version") !== 2) throw malformed("version", "is not 3");
-    version.finish("version");
-    this.serialNumber = readSerialNumber(tbs);
-    const inner = tbs.encoded(tbs.element(TAG.sequence, "signature algorithm"));
-    if (!bytesEqual(inner, this.signatureAlgorithm)) {
-      throw malformed("signature algorithm", "differs inside and outside of the signed part");
-    }
-    this.issuer = readName(tbs, "issuer");
-    const validity = tbs.sequence("validity");
-    this.notBefore = new Date(validity.time("notBefore"));
-    this.notAfter = new Date(validity.time("notAfter"));
-    validity.finish("validity");
-    this.subject = readName(tbs, "subject");
-    this.publicKeyInfo = readPublicKeyInfo(tbs, "public key");
-    tbs.optional(0x81, "issuerUniqueID");
-    tbs.optional(0x82, "subjectUniqueID");
-    const list = tbs.context(3, "extensions");
-    this.extensions = list ? readExtensions(list, "extensions") : [];
-    list?.finish("extensions");
-    tbs.finish("tbsCertificate");
-    this.known = interpretExtensions(this.extensions);
-    this.selfIssued = bytesEqual(this.subject.der, this.issuer.der);
+  read(): CertificateParts {
+    this.#parts ??= malformedAs("CERTIFICATE_MALFORMED", "certificate", () => readParts(this.der));
+    return this.#parts;
   }
 
   get fingerprint(): Fingerprint {
@@ -187,45 +162,155 @@ class ParsedCertificate implements Omit<Certificate, typeof certificateBrand> {
     return this.#fingerprint;
   }
 
+  get signedBytes(): Uint8Array {
+    return this.read().signedBytes;
+  }
+
+  get signatureAlgorithm(): Uint8Array {
+    return this.read().signatureAlgorithm;
+  }
+
+  get signature(): Uint8Array {
+    return this.read().signature;
+  }
+
+  get serialNumber(): SerialNumber {
+    return this.read().serialNumber;
+  }
+
+  get issuer(): Name {
+    return this.read().issuer;
+  }
+
+  get subject(): Name {
+    return this.read().subject;
+  }
+
+  get notBefore(): Date {
+    return this.read().notBefore;
+  }
+
+  get notAfter(): Date {
+    return this.read().notAfter;
+  }
+
+  get publicKeyInfo(): PublicKeyInfo {
+    return this.read().publicKeyInfo;
+  }
+
+  get extensions(): readonly Extension[] {
+    return this.read().extensions;
+  }
+
+  get known(): CertificateExtensions {
+    return this.read().known;
+  }
+
+  get selfIssued(): boolean {
+    return this.read().selfIssued;
+  }
+
   get subjectPublicKeyInfo(): Uint8Array {
-    return this.publicKeyInfo.der;
+    return this.read().publicKeyInfo.der;
   }
 
   get publicKey(): KeyObject {
-    return this.publicKeyInfo.keyObject;
+    return this.read().publicKeyInfo.keyObject;
   }
 
   get subjectAltNames(): SubjectAltNames {
-    return this.known.subjectAltNames;
+    return this.read().known.subjectAltNames;
   }
 
   get basicConstraints(): BasicConstraints | undefined {
-    return this.known.basicConstraints;
+    return this.read().known.basicConstraints;
   }
 
   get keyUsage(): readonly KeyUsage[] | undefined {
-    return this.known.keyUsage;
+    return this.read().known.keyUsage;
   }
 
   get extendedKeyUsage(): readonly string[] | undefined {
-    return this.known.extendedKeyUsage;
+    return this.read().known.extendedKeyUsage;
   }
 
   get subjectKeyIdentifier(): Uint8Array | undefined {
-    return this.known.subjectKeyIdentifier;
+    return this.read().known.subjectKeyIdentifier;
   }
 
   get authorityKeyIdentifier(): Uint8Array | undefined {
-    return this.known.authorityKey?.keyIdentifier;
+    return this.read().known.authorityKey?.keyIdentifier;
   }
 
   get authorityKey(): AuthorityKeyIdentifier | undefined {
-    return this.known.authorityKey;
+    return this.read().known.authorityKey;
   }
 
   get nameConstraints(): NameConstraints | undefined {
-    return this.known.nameConstraints;
+    return this.read().known.nameConstraints;
   }
+}
+
+/** RFC 5280 4.1. */
+function readParts(der: Uint8Array): CertificateParts {
+  const file = new DerReader(der);
+  const outer = file.sequence("file");
+  file.finish("file");
+  const tbsStart = outer.offset;
+  const tbs = outer.sequence("tbsCertificate");
+  const signedBytes = der.subarray(tbsStart, outer.offset);
+  const signatureAlgorithm = outer.whole(TAG.sequence, "signatureAlgorithm");
+  const signature = outer.bitString("signature");
+  outer.finish("file");
+  checkAlgorithm(signatureAlgorithm);
+
+  const version = tbs.context(0, "version");
+  if (version?.smallInteger("version") !== 2) throw malformed("version", "is not 3");
+  version.finish("version");
+  const serialNumber = readSerialNumber(tbs);
+  if (!bytesEqual(tbs.whole(TAG.sequence, "signature algorithm"), signatureAlgorithm)) {
+    throw malformed("signature algorithm", "differs inside and outside of the signed part");
+  }
+  const issuer = readName(tbs, "issuer");
+  const validity = tbs.sequence("validity");
+  const notBefore = new Date(validity.time("notBefore"));
+  const notAfter = new Date(validity.time("notAfter"));
+  validity.finish("validity");
+  const subject = readName(tbs, "subject");
+  const publicKeyInfo = readPublicKeyInfo(tbs, "public key");
+  tbs.optional(0x81, "issuerUniqueID");
+  tbs.optional(0x82, "subjectUniqueID");
+  const list = tbs.context(3, "extensions");
+  const extensions = list ? readExtensions(list, "extensions") : [];
+  list?.finish("extensions");
+  tbs.finish("tbsCertificate");
+  return {
+    signedBytes,
+    signatureAlgorithm,
+    signature,
+    serialNumber,
+    issuer,
+    subject,
+    notBefore,
+    notAfter,
+    publicKeyInfo,
+    extensions,
+    known: interpretExtensions(extensions),
+    selfIssued: bytesEqual(subject.der, issuer.der),
+  };
+}
+
+/** An AlgorithmIdentifier is an OID and at most one value after it. */
+function checkAlgorithm(encoded: Uint8Array): void {
+  const identifier = new DerReader(encoded).sequence("signatureAlgorithm");
+  identifier.oid("signatureAlgorithm");
+  if (!identifier.done) identifier.any("signatureAlgorithm");
+  identifier.finish("signatureAlgorithm");
+}
+
+/** What OpenSSL calls a CA: the flag, and no key usage that forbids signing certificates. */
+function mayIssue({ basicConstraints, keyUsage }: Certificate): boolean {
+  return basicConstraints?.ca === true && (keyUsage?.includes("keyCertSign") ?? true);
 }
 
 /** RFC 5280 4.1.2.2: positive, at most 20 octets. */

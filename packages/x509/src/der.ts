@@ -19,11 +19,14 @@ export class DerReader {
   readonly bytes: Uint8Array;
   readonly end: number;
   offset: number;
+  /** Where the content of the value read last begins; it ends at `offset`. */
+  #contentStart: number;
 
   constructor(bytes: Uint8Array, start = 0, end: number = bytes.length) {
     this.bytes = bytes;
     this.offset = start;
     this.end = end;
+    this.#contentStart = start;
   }
 
   /** Whether everything has been read. */
@@ -36,8 +39,199 @@ export class DerReader {
     return this.offset < this.end ? (this.bytes[this.offset] ?? -1) : -1;
   }
 
-  /** Reads the header of any value and steps over the whole of it. */
+  /** Reads one value of any kind. */
   any(what: string): DerElement {
+    const start = this.offset;
+    const tag = this.#step(what);
+    return { tag, start, contentStart: this.#contentStart, end: this.offset };
+  }
+
+  /** Reads one value that must have this tag. */
+  element(tag: number, what: string): DerElement {
+    const start = this.offset;
+    this.#expect(tag, what);
+    return { tag, start, contentStart: this.#contentStart, end: this.offset };
+  }
+
+  /** Reads one value with this tag if it comes next. */
+  optional(tag: number, what: string): DerElement | undefined {
+    return this.peek() === tag ? this.any(what) : undefined;
+  }
+
+  /** Reads one value that must have this tag and gives its whole encoding, as a view. */
+  whole(tag: number, what: string): Uint8Array {
+    const start = this.offset;
+    this.#expect(tag, what);
+    return this.bytes.subarray(start, this.offset);
+  }
+
+  /** A reader over the content of one value. */
+  inside(element: DerElement): DerReader {
+    return new DerReader(this.bytes, element.contentStart, element.end);
+  }
+
+  /** The content octets of one value, as a view. */
+  content(element: DerElement): Uint8Array {
+    return this.bytes.subarray(element.contentStart, element.end);
+  }
+
+  /** The whole encoding of one value, as a view. */
+  encoded(element: DerElement): Uint8Array {
+    return this.bytes.subarray(element.start, element.end);
+  }
+
+  /** Enters a constructed value. */
+  enter(tag: number, what: string): DerReader {
+    this.#expect(tag, what);
+    return new DerReader(this.bytes, this.#contentStart, this.offset);
+  }
+
+  sequence(what: string): DerReader {
+    return this.enter(TAG.sequence, what);
+  }
+
+  set(what: string): DerReader {
+    return this.enter(TAG.set, what);
+  }
+
+  /** Enters `[n]` (constructed, context class) if it comes next. */
+  context(n: number, what: string): DerReader | undefined {
+    return this.peek() === (0xa0 | n) ? this.enter(0xa0 | n, what) : undefined;
+  }
+
+  /** Demands that nothing is left. */
+  finish(what: string): void {
+    if (!this.done) throw malformed(what, `has ${this.end - this.offset} octets too many`);
+  }
+
+  /** A BOOLEAN; DER knows 0x00 and 0xff only. */
+  boolean(what: string): boolean {
+    this.#expect(TAG.boolean, what);
+    const octet = this.bytes[this.#contentStart];
+    if (this.offset - this.#contentStart !== 1 || (octet !== 0 && octet !== 0xff)) {
+      throw malformed(what, "is not a BOOLEAN of 0x00 or 0xff");
+    }
+    return octet === 0xff;
+  }
+
+  /** A BOOLEAN DEFAULT FALSE: absent or TRUE, since DER does not write a default. */
+  defaultFalse(what: string): boolean {
+    if (this.peek() !== TAG.boolean) return false;
+    if (!this.boolean(what)) throw malformed(what, "has a default of FALSE written out");
+    return true;
+  }
+
+  null(what: string): void {
+    this.#expect(TAG.null, what);
+    if (this.offset !== this.#contentStart) throw malformed(what, "has a NULL with content");
+  }
+
+  /** The content of a minimal two's complement INTEGER. */
+  integer(what: string, tag: number = TAG.integer): Uint8Array {
+    this.#expect(tag, what);
+    const content = this.bytes.subarray(this.#contentStart, this.offset);
+    const [first, second] = content;
+    if (first === undefined) throw malformed(what, "is an INTEGER without content");
+    if (second !== undefined && first === ((second & 0x80) === 0 ? 0 : 0xff)) {
+      throw malformed(what, "is an INTEGER that is not minimal");
+    }
+    return content;
+  }
+
+  /** An INTEGER from 0 to 2^31-1. */
+  smallInteger(what: string, tag: number = TAG.integer): number {
+    const content = this.integer(what, tag);
+    if ((content[0] as number) & 0x80) throw malformed(what, "is negative");
+    if (content.length > 4) throw malformed(what, "is greater than 2147483647");
+    let value = 0;
+    for (const octet of content) value = value * 256 + octet;
+    return value;
+  }
+
+  /** An OBJECT IDENTIFIER in dotted form. */
+  oid(what: string, tag: number = TAG.oid): string {
+    this.#expect(tag, what);
+    return oidText(this.bytes, this.#contentStart, this.offset, what);
+  }
+
+  octetString(what: string, tag: number = TAG.octetString): Uint8Array {
+    this.#expect(tag, what);
+    return this.bytes.subarray(this.#contentStart, this.offset);
+  }
+
+  /** Enters the encoding that an OCTET STRING holds. */
+  octetStringOf(what: string): DerReader {
+    return this.enter(TAG.octetString, what);
+  }
+
+  /** A BIT STRING of whole octets. */
+  bitString(what: string, tag: number = TAG.bitString): Uint8Array {
+    this.#expect(tag, what);
+    if (this.offset === this.#contentStart || this.bytes[this.#contentStart] !== 0) {
+      throw malformed(what, "is not a BIT STRING of whole octets");
+    }
+    return this.bytes.subarray(this.#contentStart + 1, this.offset);
+  }
+
+  /** The numbers of the bits set in a named bit list (X.680 22.7: no trailing zero bits). */
+  namedBits(what: string, tag: number = TAG.bitString): number[] {
+    const content = this.octetString(what, tag);
+    const unused = content[0] ?? 8;
+    if (unused > 7 || content.length > 5) throw malformed(what, "is not a short BIT STRING");
+    const last = content.at(-1) as number;
+    const minimal =
+      content.length === 1 ? unused === 0 : (last & ((1 << (unused + 1)) - 1)) === 1 << unused;
+    if (!minimal) throw malformed(what, "is a bit list with trailing zero bits");
+    const bits: number[] = [];
+    for (let i = 0; i < (content.length - 1) * 8; i++) {
+      if ((content[1 + (i >> 3)] as number) & (0x80 >> (i & 7))) bits.push(i);
+    }
+    return bits;
+  }
+
+  /**
+   * A UTCTime (to 2049) or GeneralizedTime (from 2050) as RFC 5280 4.1.2.5 writes them, in
+   * milliseconds since 1970.
+   */
+  time(what: string): number {
+    const tag = this.#step(what);
+    const length = this.offset - this.#contentStart;
+    if (tag === TAG.utcTime && length === 13) {
+      return readTime(this.bytes, this.#contentStart, 2, what);
+    }
+    if (tag === TAG.generalizedTime && length === 15) {
+      const time = readTime(this.bytes, this.#contentStart, 4, what);
+      if (time < GENERALIZED_TIME_START) {
+        throw malformed(what, "is a GeneralizedTime before 2050, expected UTCTime");
+      }
+      return time;
+    }
+    throw malformed(what, "is not a time of the form YYMMDDhhmmssZ or YYYYMMDDhhmmssZ");
+  }
+
+  /** A GeneralizedTime of any year, without fractions (CRL entries, OCSP), in milliseconds. */
+  generalizedTime(what: string, tag: number = TAG.generalizedTime): number {
+    this.#expect(tag, what);
+    if (this.offset - this.#contentStart !== 15) {
+      throw malformed(what, "is not a time of the form YYYYMMDDhhmmssZ");
+    }
+    return readTime(this.bytes, this.#contentStart, 4, what);
+  }
+
+  #expect(tag: number, what: string): void {
+    const found = this.peek();
+    if (found !== tag) {
+      const arrived = found < 0 ? "the end" : describeTag(found);
+      throw malformed(
+        what,
+        `expected ${describeTag(tag)}, found ${arrived} at byte ${this.offset}`,
+      );
+    }
+    this.#step(what);
+  }
+
+  /** Reads a header, notes where the content begins, steps over the value, and gives its tag. */
+  #step(what: string): number {
     const { bytes, end } = this;
     const start = this.offset;
     if (start + 2 > end) throw malformed(what, "ends before a tag and a length");
@@ -57,149 +251,13 @@ export class DerReader {
         throw malformed(what, `has a length that is not minimal at byte ${start}`);
       }
     }
-    if (length > end - contentStart) {
-      throw malformed(
-        what,
-        `claims ${length} octets at byte ${start}, ${end - contentStart} are left`,
-      );
+    const left = end - contentStart;
+    if (length > left) {
+      throw malformed(what, `claims ${length} octets at byte ${start}, ${left} are left`);
     }
+    this.#contentStart = contentStart;
     this.offset = contentStart + length;
-    return { tag, start, contentStart, end: this.offset };
-  }
-
-  /** Reads one value that must have this tag. */
-  element(tag: number, what: string): DerElement {
-    const found = this.peek();
-    if (found !== tag) {
-      const arrived = found < 0 ? "the end" : describeTag(found);
-      throw malformed(
-        what,
-        `expected ${describeTag(tag)}, found ${arrived} at byte ${this.offset}`,
-      );
-    }
-    return this.any(what);
-  }
-
-  /** Reads one value with this tag if it comes next. */
-  optional(tag: number, what: string): DerElement | undefined {
-    return this.peek() === tag ? this.any(what) : undefined;
-  }
-
-  /** A reader over the content of one value. */
-  inside(element: DerElement): DerReader {
-    return new DerReader(this.bytes, element.contentStart, element.end);
-  }
-
-  /** The content octets of one value, as a view. */
-  content(element: DerElement): Uint8Array {
-    return this.bytes.subarray(element.contentStart, element.end);
-  }
-
-  /** The whole encoding of one value, as a view. */
-  encoded(element: DerElement): Uint8Array {
-    return this.bytes.subarray(element.start, element.end);
-  }
-
-  sequence(what: string): DerReader {
-    return this.inside(this.element(TAG.sequence, what));
-  }
-
-  set(what: string): DerReader {
-    return this.inside(this.element(TAG.set, what));
-  }
-
-  /** Enters `[n]` (constructed, context class) if it comes next. */
-  context(n: number, what: string): DerReader | undefined {
-    const element = this.optional(0xa0 | n, what);
-    return element && this.inside(element);
-  }
-
-  /** Demands that nothing is left. */
-  finish(what: string): void {
-    if (!this.done) throw malformed(what, `has ${this.end - this.offset} octets too many`);
-  }
-
-  boolean(what: string): boolean {
-    return readBoolean(this.content(this.element(TAG.boolean, what)), what);
-  }
-
-  null(what: string): void {
-    const element = this.element(TAG.null, what);
-    if (element.end !== element.contentStart) throw malformed(what, "has a NULL with content");
-  }
-
-  /** The content of a minimal two's complement INTEGER. */
-  integer(what: string, tag: number = TAG.integer): Uint8Array {
-    const content = this.content(this.element(tag, what));
-    checkInteger(content, what);
-    return content;
-  }
-
-  /** An INTEGER from 0 to 2^31-1. */
-  smallInteger(what: string, tag: number = TAG.integer): number {
-    const content = this.integer(what, tag);
-    if ((content[0] as number) & 0x80) throw malformed(what, "is negative");
-    if (content.length > 4) throw malformed(what, "is greater than 2147483647");
-    let value = 0;
-    for (const octet of content) value = value * 256 + octet;
-    return value;
-  }
-
-  /** An OBJECT IDENTIFIER in dotted form. */
-  oid(what: string, tag: number = TAG.oid): string {
-    return decodeOid(this.content(this.element(tag, what)), what);
-  }
-
-  octetString(what: string, tag: number = TAG.octetString): Uint8Array {
-    return this.content(this.element(tag, what));
-  }
-
-  /** A BIT STRING of whole octets. */
-  bitString(what: string, tag: number = TAG.bitString): Uint8Array {
-    const content = this.content(this.element(tag, what));
-    if (content[0] !== 0) throw malformed(what, "is not a BIT STRING of whole octets");
-    return content.subarray(1);
-  }
-
-  /** The numbers of the bits set in a named bit list (X.680 22.7: no trailing zero bits). */
-  namedBits(what: string, tag: number = TAG.bitString): number[] {
-    const content = this.content(this.element(tag, what));
-    const unused = content[0] ?? 8;
-    if (unused > 7 || content.length > 5) throw malformed(what, "is not a short BIT STRING");
-    const last = content.at(-1) as number;
-    const minimal =
-      content.length === 1 ? unused === 0 : (last & ((1 << (unused + 1)) - 1)) === 1 << unused;
-    if (!minimal) throw malformed(what, "is a bit list with trailing zero bits");
-    const bits: number[] = [];
-    for (let i = 0; i < (content.length - 1) * 8; i++) {
-      if ((content[1 + (i >> 3)] as number) & (0x80 >> (i & 7))) bits.push(i);
-    }
-    return bits;
-  }
-
-  /**
-   * A UTCTime (to 2049) or GeneralizedTime (from 2050) as RFC 5280 4.1.2.5 writes them, in
-   * milliseconds since 1970.
-   */
-  time(what: string): number {
-    const element = this.any(what);
-    const content = this.content(element);
-    if (element.tag === TAG.utcTime && content.length === 13) return readTime(content, 2, what);
-    if (element.tag === TAG.generalizedTime && content.length === 15) {
-      const time = readTime(content, 4, what);
-      if (time < GENERALIZED_TIME_START) {
-        throw malformed(what, "is a GeneralizedTime before 2050, expected UTCTime");
-      }
-      return time;
-    }
-    throw malformed(what, `is not a time of the form YYMMDDhhmmssZ or YYYYMMDDhhmmssZ`);
-  }
-
-  /** A GeneralizedTime of any year, without fractions (CRL entries, OCSP), in milliseconds. */
-  generalizedTime(what: string, tag: number = TAG.generalizedTime): number {
-    const content = this.content(this.element(tag, what));
-    if (content.length !== 15) throw malformed(what, "is not a time of the form YYYYMMDDhhmmssZ");
-    return readTime(content, 4, what);
+    return tag;
   }
 }
 
@@ -209,24 +267,6 @@ export function readDer(bytes: Uint8Array, what: string): DerReader {
   const inside = reader.sequence(what);
   reader.finish(what);
   return inside;
-}
-
-/** The value of a BOOLEAN's content octets; DER knows 0x00 and 0xff only. */
-export function readBoolean(content: Uint8Array, what: string): boolean {
-  const [octet] = content;
-  if (content.length !== 1 || (octet !== 0 && octet !== 0xff)) {
-    throw malformed(what, "is not a BOOLEAN of 0x00 or 0xff");
-  }
-  return octet === 0xff;
-}
-
-/** Demands a non-empty, minimal two's complement integer. */
-export function checkInteger(content: Uint8Array, what: string): void {
-  const [first, second] = content;
-  if (first === undefined) throw malformed(what, "is an INTEGER without content");
-  if (second !== undefined && first === ((second & 0x80) === 0 ? 0 : 0xff)) {
-    throw malformed(what, "is an INTEGER that is not minimal");
-  }
 }
 
 /** Something to be written: bytes already encoded, or a node whose length is already known. */
@@ -353,29 +393,7 @@ export function bytesEqual(a: Uint8Array, b: Uint8Array): boolean {
 
 /** Decodes the content octets of an OBJECT IDENTIFIER into dotted form. */
 export function decodeOid(content: Uint8Array, what: string): string {
-  if (content.length === 0 || content.length > 128) {
-    throw malformed(what, `is an OBJECT IDENTIFIER of ${content.length} octets`);
-  }
-  if ((content.at(-1) as number) & 0x80) throw malformed(what, "ends inside an OBJECT IDENTIFIER");
-  const arcs: (number | bigint)[] = [];
-  let arc: number | bigint = 0;
-  let first = true;
-  for (const octet of content) {
-    if (first && octet === 0x80) {
-      throw malformed(what, "is an OBJECT IDENTIFIER that is not minimal");
-    }
-    if (typeof arc === "number" && arc < 2 ** 40) arc = arc * 128 + (octet & 0x7f);
-    else arc = BigInt(arc) * 128n + BigInt(octet & 0x7f);
-    first = (octet & 0x80) === 0;
-    if (first) {
-      arcs.push(arc);
-      arc = 0;
-    }
-  }
-  const [head = 0, ...rest] = arcs;
-  const root = head < 40 ? 0 : head < 80 ? 1 : 2;
-  const second = typeof head === "bigint" ? head - BigInt(root * 40) : head - root * 40;
-  return [root, second, ...rest].join(".");
+  return oidText(content, 0, content.length, what);
 }
 
 /** An OBJECT IDENTIFIER, encoded. */
@@ -395,6 +413,39 @@ export function malformed(what: string, problem: string): X509Error {
   return new X509Error("DER_MALFORMED", `${what} ${problem}`);
 }
 
+function oidText(bytes: Uint8Array, start: number, end: number, what: string): string {
+  const length = end - start;
+  if (length === 0 || length > 128) {
+    throw malformed(what, `is an OBJECT IDENTIFIER of ${length} octets`);
+  }
+  if ((bytes[end - 1] as number) & 0x80) throw malformed(what, "ends inside an OBJECT IDENTIFIER");
+  let text = "";
+  let arc: number | bigint = 0;
+  let arcStarts = true;
+  for (let at = start; at < end; at++) {
+    const octet = bytes[at] as number;
+    if (arcStarts && octet === 0x80) {
+      throw malformed(what, "is an OBJECT IDENTIFIER that is not minimal");
+    }
+    arc =
+      typeof arc === "number" && arc < MAX_SAFE_ARC
+        ? arc * 128 + (octet & 0x7f)
+        : BigInt(arc) * 128n + BigInt(octet & 0x7f);
+    arcStarts = (octet & 0x80) === 0;
+    if (!arcStarts) continue;
+    text = text === "" ? firstArcs(arc) : `${text}.${arc}`;
+    arc = 0;
+  }
+  return text;
+}
+
+/** The first subidentifier holds two arcs (X.690 8.19.4). */
+function firstArcs(value: number | bigint): string {
+  if (value < 40) return `0.${value}`;
+  if (value < 80) return `1.${Number(value) - 40}`;
+  return `2.${typeof value === "bigint" ? value - 80n : value - 80}`;
+}
+
 function encodedLength(value: DerValue): number {
   if (value instanceof Uint8Array) return value.length;
   return 1 + lengthOctets(value.length) + value.length;
@@ -408,10 +459,7 @@ function lengthOctets(length: number): number {
 }
 
 function write(value: DerValue, bytes: Uint8Array, at: number): number {
-  if (value instanceof Uint8Array) {
-    bytes.set(value, at);
-    return at + value.length;
-  }
+  if (value instanceof Uint8Array) return copy(value, bytes, at);
   bytes[at++] = value.tag;
   const octets = lengthOctets(value.length);
   if (octets === 1) bytes[at++] = value.length;
@@ -421,34 +469,46 @@ function write(value: DerValue, bytes: Uint8Array, at: number): number {
       bytes[at++] = Math.floor(value.length / 256 ** shift) & 0xff;
     }
   }
-  if (value.content instanceof Uint8Array) {
-    bytes.set(value.content, at);
-    return at + value.length;
-  }
+  if (value.content instanceof Uint8Array) return copy(value.content, bytes, at);
   for (const part of value.content) at = write(part, bytes, at);
   return at;
 }
 
-function readTime(content: Uint8Array, yearDigits: 2 | 4, what: string): number {
-  if (content.at(-1) !== 0x5a) throw malformed(what, "is a time that does not end in Z");
-  let year = 0;
-  for (let i = 0; i < yearDigits; i += 2) year = year * 100 + twoDigits(content, i, what);
-  if (yearDigits === 2) year += year < 50 ? 2000 : 1900;
-  const [month, day, hour, minute, second] = [0, 2, 4, 6, 8].map((i) =>
-    twoDigits(content, yearDigits + i, what),
-  ) as [number, number, number, number, number];
-  const date = new Date(0);
-  date.setUTCFullYear(year, month - 1, day);
-  date.setUTCHours(hour, minute, second);
+/** A loop beats `set` for the few octets most values have. */
+function copy(from: Uint8Array, bytes: Uint8Array, at: number): number {
+  const { length } = from;
+  if (length > 48) bytes.set(from, at);
+  else for (let i = 0; i < length; i++) bytes[at + i] = from[i] as number;
+  return at + length;
+}
+
+function readTime(bytes: Uint8Array, start: number, yearDigits: 2 | 4, what: string): number {
+  const at = start + yearDigits;
+  if (bytes[at + 10] !== 0x5a) throw malformed(what, "is a time that does not end in Z");
+  let year = twoDigits(bytes, start, what);
+  if (yearDigits === 4) year = year * 100 + twoDigits(bytes, start + 2, what);
+  else year += year < 50 ? 2000 : 1900;
+  const month = twoDigits(bytes, at, what);
+  const day = twoDigits(bytes, at + 2, what);
+  const hour = twoDigits(bytes, at + 4, what);
+  const minute = twoDigits(bytes, at + 6, what);
+  const second = twoDigits(bytes, at + 8, what);
   const exact =
-    date.getUTCFullYear() === year &&
-    date.getUTCMonth() === month - 1 &&
-    date.getUTCDate() === day &&
+    year >= 1000 &&
+    month >= 1 &&
+    month <= 12 &&
+    day >= 1 &&
+    day <= daysIn(year, month) &&
     hour < 24 &&
     minute < 60 &&
     second < 60;
   if (!exact) throw malformed(what, "is a time that does not exist");
-  return date.getTime();
+  return Date.UTC(year, month - 1, day, hour, minute, second);
+}
+
+function daysIn(year: number, month: number): number {
+  if (month === 2) return (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0 ? 29 : 28;
+  return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
 }
 
 function twoDigits(content: Uint8Array, at: number, what: string): number {
@@ -520,6 +580,8 @@ export const TRUE: Uint8Array = Uint8Array.of(TAG.boolean, 1, 0xff);
 export const NULL: Uint8Array = Uint8Array.of(TAG.null, 0);
 
 const ZERO_OCTET: Uint8Array = Uint8Array.of(0);
+/** Above this, the next seven bits might not fit into a number. */
+const MAX_SAFE_ARC = 2 ** 46;
 const GENERALIZED_TIME_START = Date.UTC(2050, 0, 1);
 const tagNames: ReadonlyMap<number, string> = new Map(
   Object.entries(TAG).map(([name, tag]) => [tag, name]),

@@ -8,7 +8,6 @@ import {
   octetString,
   octetStringOf,
   oid,
-  readBoolean,
   sequence,
   TAG,
   TRUE,
@@ -103,13 +102,10 @@ export function readExtensions(reader: DerReader, what: string): Extension[] {
     const id = extension.oid(what);
     if (seen.has(id)) throw malformed(what, `have ${id} twice`);
     seen.add(id);
-    const flag = extension.optional(TAG.boolean, what);
-    if (flag && !readBoolean(extension.content(flag), what)) {
-      throw malformed(what, `have ${id} with critical FALSE written out`);
-    }
+    const critical = extension.defaultFalse("extension critical");
     const value = extension.octetString(what);
     extension.finish(what);
-    extensions.push({ oid: id, critical: flag !== undefined, value });
+    extensions.push({ oid: id, critical, value });
   }
   return extensions;
 }
@@ -125,7 +121,7 @@ export function interpretExtensions(extensions: readonly Extension[]): Certifica
     if (!interpret) continue;
     const reader = new DerReader(extension.value);
     interpret(reader, result);
-    reader.finish(`extension ${extension.oid}`);
+    reader.finish("extension");
   }
   return result;
 }
@@ -243,11 +239,7 @@ type Interpreter = (reader: DerReader, into: Writable<CertificateExtensions>) =>
 function readBasicConstraints(reader: DerReader): BasicConstraints {
   const what = "basicConstraints";
   const inner = reader.sequence(what);
-  const flag = inner.optional(TAG.boolean, what);
-  const ca = flag !== undefined;
-  if (flag && !readBoolean(inner.content(flag), what)) {
-    throw malformed(what, "has cA FALSE written out");
-  }
+  const ca = inner.defaultFalse(what);
   const pathLength = inner.done ? undefined : inner.smallInteger(what);
   inner.finish(what);
   if (!ca && pathLength !== undefined) throw malformed(what, "has a path length without cA");

@@ -1,5 +1,5 @@
 import { hash, randomBytes, type KeyObject } from "node:crypto";
-import { readCertificate, type Certificate } from "./certificate.ts";
+import { ownCertificate, type Certificate } from "./certificate.ts";
 import {
   bitString,
   context,
@@ -41,6 +41,8 @@ import { parseSpiffeId } from "./spiffe-id.ts";
 export interface Issuer {
   readonly certificate: Certificate;
   readonly signer: Signer;
+  /** The magnitude of a fresh random serial number. */
+  readonly nextSerialNumber: () => Uint8Array;
 }
 
 /** What goes into a certificate. */
@@ -89,13 +91,11 @@ export function issueCertificate(options: IssueCertificateOptions): Certificate 
   const rules = profiles[options.profile];
   checkContents(options, rules);
   const key = subjectKey(options.publicKey);
-  const { signer, name, keyIdentifier } = signingSide(options, key);
+  const { signer, name, keyIdentifier, nextSerialNumber } = signingSide(options, key);
   const tbs = encodeDer(
     sequence([
       VERSION_3,
-      integer(
-        options.serialNumber ? serialNumberBytes(options.serialNumber) : randomSerialNumber(),
-      ),
+      integer(options.serialNumber ? serialNumberBytes(options.serialNumber) : nextSerialNumber()),
       signer.signatureAlgorithm,
       name,
       sequence([time(options.notBefore), time(options.notAfter)]),
@@ -105,7 +105,7 @@ export function issueCertificate(options: IssueCertificateOptions): Certificate 
     ]),
   );
   const signature = bitString(signer.sign(tbs));
-  return readCertificate(encodeDer(sequence([tbs, signer.signatureAlgorithm, signature])));
+  return ownCertificate(encodeDer(sequence([tbs, signer.signatureAlgorithm, signature])));
 }
 
 /**
@@ -131,7 +131,7 @@ export function createIssuer(certificate: Certificate, privateKey: KeyObject): I
       `private key does not belong to ${certificate.subject.text}`,
     );
   }
-  return { certificate, signer: createSigner(privateKey) };
+  return { certificate, signer: createSigner(privateKey), nextSerialNumber: createSerialNumbers() };
 }
 
 /**
@@ -173,13 +173,16 @@ function describeKey(info: { algorithm: string; modulusBits?: number }): string 
   return info.modulusBits === undefined ? info.algorithm : `RSA with ${info.modulusBits} bits`;
 }
 
-function signingSide(
-  options: IssueCertificateOptions,
-  key: SubjectKey,
-): { signer: Signer; name: Uint8Array; keyIdentifier: Uint8Array } {
+interface SigningSide extends Pick<Issuer, "signer" | "nextSerialNumber"> {
+  readonly name: Uint8Array;
+  readonly keyIdentifier: Uint8Array;
+}
+
+function signingSide(options: IssueCertificateOptions, key: SubjectKey): SigningSide {
   if (options.issuer === "self") {
     return {
       signer: createSigner(options.privateKey),
+      nextSerialNumber: createSerialNumbers(),
       name: options.subject.der,
       keyIdentifier: key.identifier,
     };
@@ -188,9 +191,10 @@ function signingSide(
     "signer" in options.issuer
       ? options.issuer
       : createIssuer(options.issuer.certificate, options.issuer.privateKey);
-  const { certificate, signer } = issuer;
+  const { certificate, signer, nextSerialNumber } = issuer;
   return {
     signer,
+    nextSerialNumber,
     name: certificate.subject.der,
     keyIdentifier:
       certificate.subjectKeyIdentifier ?? keyIdentifierOf(certificate.publicKeyInfo.bits),
@@ -238,11 +242,12 @@ function extensionsFor(
   subjectKeyIdentifier: Uint8Array,
   authorityKeyIdentifier: Uint8Array,
 ): DerValue[] {
-  const list: DerValue[] = [basicConstraintsFor(options, rules), keyUsageExtension(rules.keyUsage)];
-  if (rules.extendedKeyUsage.length > 0)
-    list.push(extendedKeyUsageExtension(rules.extendedKeyUsage));
-  list.push(subjectKeyIdentifierExtension(subjectKeyIdentifier));
-  list.push(authorityKeyIdentifierExtension(authorityKeyIdentifier));
+  const list: DerValue[] = [
+    basicConstraintsFor(options, rules),
+    ...(usageExtensions.get(options.profile) ?? []),
+    subjectKeyIdentifierExtension(subjectKeyIdentifier),
+    authorityKeyIdentifierExtension(authorityKeyIdentifier),
+  ];
   const names = encodeSubjectAltNames(options.subjectAltNames ?? {});
   if (names.length > 0) {
     list.push(subjectAltNameExtension(names, options.subject.attributes.length === 0));
@@ -270,11 +275,19 @@ function basicConstraintsFor(options: IssueCertificateOptions, rules: ProfileRul
   );
 }
 
-/** 128 random bits, positive and never zero: the first octet is between 0x40 and 0x7f. */
-function randomSerialNumber(): Uint8Array {
-  const serial = randomBytes(17);
-  serial[0] = 0x40 | ((serial[0] as number) & 0x3f);
-  return serial;
+/**
+ * Serial numbers of 128 random bits behind a fixed first octet, so that they are positive, minimal
+ * and of one length. Random bytes are drawn for many at a time.
+ */
+function createSerialNumbers(): () => Uint8Array {
+  let pool = new Uint8Array();
+  return () => {
+    if (pool.length === 0) pool = randomBytes(SERIAL_OCTETS * SERIALS_PER_DRAW);
+    const serialNumber = pool.subarray(0, SERIAL_OCTETS);
+    pool = pool.subarray(SERIAL_OCTETS);
+    serialNumber[0] = 0x40 | ((serialNumber[0] as number) & 0x3f);
+    return serialNumber;
+  };
 }
 
 function refused(message: string): X509Error {
@@ -283,4 +296,15 @@ function refused(message: string): X509Error {
 
 const VERSION_3: DerNode = context(0, [integer(2)]);
 const NAME_CONSTRAINTS: Uint8Array = oid(OID.nameConstraints);
+/** Key usage and extended key usage of each profile, encoded once. */
+const usageExtensions: ReadonlyMap<string, readonly Uint8Array[]> = new Map(
+  Object.entries(profiles).map(([profile, { keyUsage, extendedKeyUsage }]) => [
+    profile,
+    extendedKeyUsage.length === 0
+      ? [encodeDer(keyUsageExtension(keyUsage))]
+      : [keyUsageExtension(keyUsage), extendedKeyUsageExtension(extendedKeyUsage)].map(encodeDer),
+  ]),
+);
+const SERIAL_OCTETS = 17;
+const SERIALS_PER_DRAW = 64;
 const BACKDATE_MS = 60_000;

@@ -89,10 +89,9 @@ export function readRelativeName(set: DerReader, what: string): NameAttribute[] 
   while (!set.done) {
     const start = set.offset;
     const pair = set.sequence(what);
-    const type = pair.oid(what);
-    const value = readAttributeValue(pair, what);
+    const dotted = pair.oid(what);
+    attributes.push(readAttribute(shortNames.get(dotted) ?? dotted, pair, what));
     pair.finish(what);
-    attributes.push({ ...value, type: shortNames.get(type) ?? type });
     const encoded = set.bytes.subarray(start, set.offset);
     if (previous && compareBytes(previous, encoded) >= 0) {
       throw malformed(what, "has a relative name whose attributes are not in DER order");
@@ -106,6 +105,7 @@ export function readRelativeName(set: DerReader, what: string): NameAttribute[] 
 export function decodeString(tag: number, content: Uint8Array, what: string): string | undefined {
   switch (tag) {
     case TAG.utf8String:
+      if (isAscii(content)) return latin1(content);
       try {
         return utf8.decode(content);
       } catch {
@@ -118,9 +118,7 @@ export function decodeString(tag: number, content: Uint8Array, what: string): st
       return text;
     }
     case TAG.ia5String:
-      if (content.some((octet) => octet > 0x7f)) {
-        throw malformed(what, "has an IA5String that is not ASCII");
-      }
+      if (!isAscii(content)) throw malformed(what, "has an IA5String that is not ASCII");
       return latin1(content);
     case TAG.teletexString:
       return latin1(content);
@@ -137,13 +135,17 @@ export function decodeString(tag: number, content: Uint8Array, what: string): st
 class LazyName implements Name {
   readonly der: Uint8Array;
   readonly relativeNames: readonly (readonly NameAttribute[])[];
-  readonly attributes: readonly NameAttribute[];
+  #attributes: readonly NameAttribute[] | undefined;
   #text: string | undefined;
 
   constructor(der: Uint8Array, relativeNames: readonly (readonly NameAttribute[])[]) {
     this.der = der;
     this.relativeNames = relativeNames;
-    this.attributes = relativeNames.flat();
+  }
+
+  get attributes(): readonly NameAttribute[] {
+    this.#attributes ??= this.relativeNames.flat();
+    return this.#attributes;
   }
 
   get text(): string {
@@ -159,16 +161,16 @@ class LazyName implements Name {
   }
 }
 
-function readAttributeValue(pair: DerReader, what: string): Omit<NameAttribute, "type"> {
+function readAttribute(type: string, pair: DerReader, what: string): NameAttribute {
   const element = pair.any(what);
   const encoded = pair.encoded(element);
   const text = decodeString(element.tag, pair.content(element), what);
-  if (text === undefined) return { value: `#${hex(encoded)}`, encoded };
+  if (text === undefined) return { type, value: `#${hex(encoded)}`, encoded };
   if (text === "") throw malformed(what, "has an empty attribute value");
   if (hasHostileCharacters(text)) {
     throw malformed(what, "has control or bidirectional characters");
   }
-  return { value: text, encoded };
+  return { type, value: text, encoded };
 }
 
 function encodeName(relativeNames: readonly (readonly NameAttribute[])[]): Name {
@@ -322,7 +324,14 @@ function readValue(
   }
 }
 
+function isAscii(content: Uint8Array): boolean {
+  for (const octet of content) if (octet > 0x7f) return false;
+  return true;
+}
+
 function latin1(content: Uint8Array): string {
+  // A call into Node costs more than the few characters most names have.
+  if (content.length < 32) return String.fromCharCode(...content);
   return Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString("latin1");
 }
 

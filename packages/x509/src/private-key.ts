@@ -3,6 +3,7 @@ import { DerReader, encodeDer, TAG } from "./der.ts";
 import { malformedAs, X509Error } from "./errors.ts";
 import { OID } from "./oid.ts";
 import { decryptPbes2, encryptedNode, encryptPbes2, wrongPassphrase } from "./pbes2.ts";
+import { exportPrivateKey } from "./keys.ts";
 import { decodePem, encodePem } from "./pem.ts";
 
 /**
@@ -51,7 +52,7 @@ export function encodePrivateKey(
   options?: { passphrase?: string | Uint8Array },
 ): string {
   if (key.type !== "private") throw new TypeError("encodePrivateKey needs a private key");
-  const der = key.export({ type: "pkcs8", format: "der" });
+  const der = exportPrivateKey(key);
   const passphrase = options?.passphrase;
   if (passphrase === undefined) return encodePem("PRIVATE KEY", der);
   if (passphrase.length === 0) throw new TypeError("passphrase must not be empty");

@@ -52,17 +52,17 @@ export interface PublicKeyInfo {
  * @throws X509Error DER_MALFORMED
  */
 export function readPublicKeyInfo(reader: DerReader, what: string): PublicKeyInfo {
-  const element = reader.element(TAG.sequence, what);
-  const outer = reader.inside(element);
-  const identifier = outer.sequence(`${what} algorithm`);
-  const algorithm = identifier.oid(`${what} algorithm`);
-  const parameters = identifier.done ? undefined : identifier.any(`${what} parameters`);
-  const encodedParameters = parameters && identifier.encoded(parameters);
-  identifier.finish(`${what} algorithm`);
-  const bits = outer.bitString(`${what} bits`);
+  const start = reader.offset;
+  const outer = reader.sequence(what);
+  const identifier = outer.sequence(what);
+  const algorithm = identifier.oid(what);
+  const parameters = identifier.done ? undefined : identifier.encoded(identifier.any(what));
+  identifier.finish(what);
+  const bits = outer.bitString(what);
   outer.finish(what);
-  const judged = judge(algorithm, encodedParameters, bits, what);
-  return new LazyPublicKey({ der: reader.encoded(element), algorithm, bits, ...judged });
+  const der = reader.bytes.subarray(start, reader.offset);
+  const judged = judge(algorithm, parameters, bits, what);
+  return new LazyPublicKey({ der, algorithm, bits, ...judged });
 }
 
 /**
@@ -70,7 +70,7 @@ export function readPublicKeyInfo(reader: DerReader, what: string): PublicKeyInf
  * @throws X509Error PUBLIC_KEY_MALFORMED
  */
 export function parsePublicKeyInfo(der: Uint8Array): PublicKeyInfo {
-  const reader = new DerReader(der.slice());
+  const reader = new DerReader(new Uint8Array(der));
   try {
     const info = readPublicKeyInfo(reader, "public key");
     reader.finish("public key");
