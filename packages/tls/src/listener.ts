@@ -72,6 +72,8 @@ export async function listen(
   const sources = createSourceLimits(limits, () => performance.now());
   const notices = createNotices();
   const begun = new WeakMap<Socket, Begun>();
+  /** Connections that are no sessions: in a handshake, or refused and being told why. */
+  const strangers = new Set<Socket>();
 
   const tlsOptions = {
     ...(protocols.clientCertificates === "required" ? verdictIsOurs : { requestCert: false }),
@@ -92,7 +94,11 @@ export async function listen(
       return;
     }
     begun.set(socket, { remoteAddress, at: performance.now(), leave });
-    socket.once("close", leave);
+    strangers.add(socket);
+    socket.once("close", () => {
+      leave();
+      strangers.delete(socket);
+    });
     socket.on("error", ignore);
     tlsServer.emit("connection", socket);
   });
@@ -127,6 +133,8 @@ export async function listen(
     start: Begun,
     verdict: (Verdict & { ok: true }) | undefined,
   ): void {
+    const raw = parentOf(socket);
+    if (raw !== undefined) strangers.delete(raw);
     const peer = verdict?.peer;
     const rejudge = (): Refusal | undefined => {
       if (verdict === undefined) return undefined;
@@ -179,11 +187,10 @@ export async function listen(
     report(refusalOfTlsError(error), start);
   }
 
-  /** The TLS socket stands on the one that was accepted; Node keeps it as `_parent`. */
   function beginningOf(socket: TLSSocket): Begun {
-    const parent = "_parent" in socket ? (socket._parent as Socket | undefined) : undefined;
+    const raw = parentOf(socket);
     return (
-      (parent && begun.get(parent)) ?? {
+      (raw && begun.get(raw)) ?? {
         remoteAddress: addressOf(socket),
         at: performance.now(),
         leave: ignore,
@@ -228,6 +235,7 @@ export async function listen(
         stopSwaps();
         // Resolves when the last connection has ended; the listening socket is closed at once.
         netServer.close(() => resolve());
+        for (const socket of strangers) socket.destroy();
       }),
   };
 }
@@ -256,6 +264,11 @@ function protocolsByName(protocols: ListenProtocols): Map<string, Protocol> {
 
 function expiryOf(chain: readonly { readonly notAfter: Date }[]): Date {
   return new Date(Math.min(...chain.map(({ notAfter }) => notAfter.getTime())));
+}
+
+/** The socket that was accepted, under its TLS socket: Node (26.10) keeps it as `_parent`. */
+function parentOf(socket: TLSSocket): Socket | undefined {
+  return "_parent" in socket ? (socket._parent as Socket | undefined) : undefined;
 }
 
 function addressOf(socket: Socket): string {
