@@ -1,1 +1,50 @@
 // The public names of @handfast/ca, grouped by reader.
+
+// who runs an authority
+export { createAuthority } from "./authority.ts";
+export type { Authority, AuthorityOptions, IssuedCertificate } from "./authority.ts";
+export { establishAuthority } from "./establish.ts";
+export type { EstablishedAuthority, EstablishOptions } from "./establish.ts";
+export { authorityHome, initAuthorityHome, openAuthorityHome } from "./home.ts";
+export type { AuthorityHome } from "./home.ts";
+
+// who asks for a certificate
+export type { IssueRequest, SubjectRequest } from "./issuance.ts";
+export { parseAlternativeName, parseServiceName, serviceNames } from "./names.ts";
+export type { AlternativeNames, ServiceName, ServiceNamesOptions } from "./names.ts";
+export { defaultProfiles } from "./profiles.ts";
+export type { LeafProfile } from "./profiles.ts";
+export { credentialPaths, refuseExistingCredential, writeCredential } from "./credential-files.ts";
+export type {
+  CredentialLayout,
+  CredentialPaths,
+  WriteCredentialOptions,
+} from "./credential-files.ts";
+
+// who keeps the keys
+export { keysFromDirectory, readPassphraseFile } from "./keys.ts";
+export type { KeyDirectoryOptions, KeyStore } from "./keys.ts";
+
+// who keeps the records
+export { openSqliteStore } from "./store/sqlite.ts";
+export type { SqliteStoreOptions } from "./store/sqlite.ts";
+export type {
+  AuthorityRecord,
+  CertificateName,
+  CertificateQuery,
+  CertificateRecord,
+  CertificateStatus,
+  IssuerRecord,
+  IssuerRole,
+  IssuerState,
+  NewCertificateRecord,
+  RecordReads,
+  Records,
+  RevocationReason,
+  RevocationRecord,
+  Store,
+} from "./store/store.ts";
+
+// when something is wrong
+export { CaError, caErrors } from "./errors.ts";
+export type { CaErrorCode } from "./errors.ts";

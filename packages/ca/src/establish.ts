@@ -1,0 +1,169 @@
+import {
+  createIssuer,
+  createName,
+  generateKeyPair,
+  issueCertificate,
+  parseTrustDomain,
+} from "@handfast/x509";
+import type { Certificate, KeyAlgorithm, NameConstraintsInput } from "@handfast/x509";
+import { CaError } from "./errors.ts";
+import type { KeyStore } from "./keys.ts";
+import { recordOf } from "./record.ts";
+import type { IssuerRole, NewCertificateRecord, Store } from "./store/store.ts";
+
+/** What a new authority is to be. */
+export interface EstablishOptions {
+  readonly store: Store;
+  readonly keys: KeyStore;
+  /** Carried by both CA certificates as the URI name `spiffe://TRUST-DOMAIN` (security.md S15). */
+  readonly trustDomain: string;
+  /** Of both CA keys; ECDSA P-256 if not given. */
+  readonly keyAlgorithm?: KeyAlgorithm;
+  /**
+   * What its certificates may name: DNS domains with all below them, IP ranges (`10.0.0.0/8`) and
+   * e-mail domains. DNS names and addresses are free if neither is given, else bound to what is;
+   * e-mail addresses need to be given. URIs are bound to the trust domain in any case, but never
+   * the path: the issuing CA can name every path of its trust domain (S46).
+   */
+  readonly permitted?: {
+    readonly dns?: readonly string[];
+    readonly ip?: readonly string[];
+    readonly email?: readonly string[];
+  };
+  /** Who asks, for the record. */
+  readonly requester: string;
+  readonly clock?: () => Date;
+}
+
+/** The two certificates of a new authority. */
+export interface EstablishedAuthority {
+  readonly root: Certificate;
+  readonly issuing: Certificate;
+}
+
+/**
+ * Makes an authority in an empty store: a root (10 years, one CA below it) and an issuing CA (5
+ * years, none below it), their keys saved before the store names them.
+ *
+ * @throws CaError AUTHORITY_EXISTS, KEY_EXISTS, the store's; X509Error SPIFFE_ID_INVALID,
+ * NAME_INVALID, ALGORITHM_UNSUPPORTED
+ */
+export async function establishAuthority(options: EstablishOptions): Promise<EstablishedAuthority> {
+  const { store, keys, requester, clock = () => new Date() } = options;
+  const trustDomain = parseTrustDomain(options.trustDomain);
+  await refuseSecond(store);
+
+  const now = clock();
+  const start = Math.floor(now.getTime() / 1_000) * 1_000;
+  const rootKeys = generateKeyPair(options.keyAlgorithm);
+  const issuingKeys = generateKeyPair(options.keyAlgorithm);
+  const root = issueCertificate({
+    profile: "root",
+    ...caContents(trustDomain, { role: "root", start, days: rootDays }),
+    publicKey: rootKeys.publicKey,
+    issuer: "self",
+    privateKey: rootKeys.privateKey,
+  });
+  const issuing = issueCertificate({
+    profile: "issuing",
+    ...caContents(trustDomain, { role: "issuing", start, days: issuingDays }),
+    nameConstraints: constraintsOf(trustDomain, options.permitted ?? {}),
+    publicKey: issuingKeys.publicKey,
+    issuer: createIssuer(root, rootKeys.privateKey),
+  });
+
+  await keys.save(rootName, rootKeys.privateKey);
+  await keys.save(issuingName, issuingKeys.privateKey);
+  const known = { issuer: rootName, requester, issuedAt: now };
+  await record(store, {
+    trustDomain,
+    now,
+    root: recordOf(root, { ...known, profile: "root" }),
+    issuing: recordOf(issuing, { ...known, profile: "issuing" }),
+  });
+  return { root, issuing };
+}
+
+async function refuseSecond(store: Pick<Store, "authority">): Promise<void> {
+  const authority = await store.authority();
+  if (authority === undefined) return;
+  throw new CaError(
+    "AUTHORITY_EXISTS",
+    `the store holds the authority of ${authority.trustDomain} already`,
+  );
+}
+
+async function record(
+  store: Store,
+  made: {
+    trustDomain: string;
+    now: Date;
+    root: NewCertificateRecord;
+    issuing: NewCertificateRecord;
+  },
+): Promise<void> {
+  const { trustDomain, now, root, issuing } = made;
+  await store.transaction(async (records) => {
+    await refuseSecond(records);
+    await records.addAuthority({ trustDomain, createdAt: now });
+    await records.addCertificate(root);
+    await records.addCertificate(issuing);
+    const common = { state: "active", createdAt: now } as const;
+    await records.addIssuer({
+      ...common,
+      name: rootName,
+      role: "root",
+      certificate: root.fingerprint,
+    });
+    await records.addIssuer({
+      ...common,
+      name: issuingName,
+      role: "issuing",
+      certificate: issuing.fingerprint,
+    });
+  });
+}
+
+function caContents(
+  trustDomain: string,
+  { role, start, days }: { role: IssuerRole; start: number; days: number },
+): Pick<
+  Parameters<typeof issueCertificate>[0],
+  "subject" | "subjectAltNames" | "notBefore" | "notAfter"
+> {
+  return {
+    // Each generation of keys has a name of its own (S50).
+    subject: createName([
+      { type: "O", value: "Handfast" },
+      { type: "CN", value: `${trustDomain.slice(0, 50)} ${role} 1` },
+    ]),
+    subjectAltNames: { uri: [`spiffe://${trustDomain}`] },
+    notBefore: new Date(start - backdatingMs),
+    notAfter: new Date(start + days * dayMs),
+  };
+}
+
+function constraintsOf(
+  trustDomain: string,
+  { dns = [], ip = [], email = [] }: NonNullable<EstablishOptions["permitted"]>,
+): NameConstraintsInput {
+  const bound = dns.length > 0 || ip.length > 0;
+  return {
+    permitted: { uri: [trustDomain], dns, ip, email },
+    excluded: {
+      ...(email.length === 0 ? { email: [everything] } : {}),
+      ...(bound && dns.length === 0 ? { dns: [everything] } : {}),
+      ...(bound && ip.length === 0 ? { ip: ["0.0.0.0/0", "::/0"] } : {}),
+    },
+  };
+}
+
+/** The empty name stands for all names of its kind. */
+const everything = "";
+
+const rootName = "root-1";
+const issuingName = "issuing-1";
+const rootDays = 3_650;
+const issuingDays = 1_825;
+const backdatingMs = 60_000;
+const dayMs = 86_400_000;

@@ -1,0 +1,139 @@
+import { randomBytes } from "node:crypto";
+import { open, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { createDirectory, writeFileAtomic } from "@handfast/files";
+import { certificatesToPem } from "@handfast/x509";
+import { createAuthority } from "./authority.ts";
+import type { Authority, AuthorityOptions } from "./authority.ts";
+import { CaError } from "./errors.ts";
+import { establishAuthority } from "./establish.ts";
+import type { EstablishedAuthority, EstablishOptions } from "./establish.ts";
+import { keysFromDirectory } from "./keys.ts";
+import type { KeyDirectoryOptions } from "./keys.ts";
+import { openSqliteStore } from "./store/sqlite.ts";
+
+/** The paths of an authority that lives in a folder. */
+export interface AuthorityHome {
+  /** Mode 0700; nobody but root and ourselves may be able to write it, nor any folder above. */
+  readonly directory: string;
+  /** The inventory. */
+  readonly store: string;
+  /** What peers trust: the roots, nothing else. */
+  readonly bundle: string;
+}
+
+/** Where the parts of an authority are in a home folder. */
+export function authorityHome(home: string): AuthorityHome {
+  return pathsIn(join(home, "ca"));
+}
+
+/**
+ * Makes an authority in a home folder, whole or not at all: it is put together in a folder beside
+ * its place and takes its place in one step.
+ *
+ * @throws CaError AUTHORITY_EXISTS; FilesError DIRECTORY_UNTRUSTED, FILE_WRITE_FAILED; those of
+ * `establishAuthority`
+ */
+export async function initAuthorityHome(
+  home: string,
+  options: Omit<EstablishOptions, "store" | "keys"> & KeyDirectoryOptions,
+): Promise<EstablishedAuthority> {
+  const place = authorityHome(home).directory;
+  await refuseOccupied(place);
+  await createDirectory(home, { trustedDirectory: true });
+  const workshop = `${place}.new-${randomBytes(8).toString("hex")}`;
+  try {
+    const established = await build(workshop, options);
+    await takePlace(workshop, { place, home });
+    return established;
+  } catch (error) {
+    await rm(workshop, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/**
+ * Opens the authority of a home folder. Its keys are read when they are first needed, and the
+ * root's key never for issuing.
+ *
+ * @throws CaError AUTHORITY_NOT_FOUND, STORE_UNKNOWN, STORE_NEWER, STORE_BUSY, STORE_FAILED
+ */
+export async function openAuthorityHome(
+  home: string,
+  options: Pick<AuthorityOptions, "profiles" | "clock"> & KeyDirectoryOptions = {},
+): Promise<Authority> {
+  const { directory, store: path } = authorityHome(home);
+  const { passphrase, ...rest } = options;
+  const keys = keysFromDirectory(directory, passphrase === undefined ? {} : { passphrase });
+  const store = openSqliteStore({ path, missing: "fail" });
+  try {
+    return await createAuthority({ ...rest, store, keys });
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+function pathsIn(directory: string): AuthorityHome {
+  return {
+    directory,
+    store: join(directory, "authority.db"),
+    bundle: join(directory, "handfast-ca.pem"),
+  };
+}
+
+async function build(
+  workshop: string,
+  options: Parameters<typeof initAuthorityHome>[1],
+): Promise<EstablishedAuthority> {
+  const { passphrase, ...rest } = options;
+  const paths = pathsIn(workshop);
+  await createDirectory(workshop, { trustedDirectory: true });
+  const keys = keysFromDirectory(workshop, passphrase === undefined ? {} : { passphrase });
+  const store = openSqliteStore({ path: paths.store, missing: "create" });
+  try {
+    const established = await establishAuthority({ ...rest, store, keys });
+    await writeFileAtomic(paths.bundle, certificatesToPem([established.root]), {
+      mode: 0o644,
+      trustedDirectory: true,
+    });
+    return established;
+  } finally {
+    await store.close();
+  }
+}
+
+/** A folder takes the place of nothing or of an empty folder; anything else refuses it. */
+async function takePlace(
+  workshop: string,
+  { place, home }: { place: string; home: string },
+): Promise<void> {
+  try {
+    await rename(workshop, place);
+  } catch (error) {
+    throw occupied(place, error);
+  }
+  const handle = await open(home, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The rename would refuse it too; this is so that nobody waits for keys in vain. */
+async function refuseOccupied(place: string): Promise<void> {
+  try {
+    if ((await readdir(place)).length === 0) return;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw occupied(place, error);
+  }
+  throw occupied(place);
+}
+
+function occupied(place: string, cause?: unknown): CaError {
+  return new CaError("AUTHORITY_EXISTS", `${place} is there already and is not overwritten`, {
+    cause,
+  });
+}

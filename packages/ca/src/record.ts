@@ -1,0 +1,43 @@
+import { hash } from "node:crypto";
+import { identityOf, parseFingerprint } from "@handfast/x509";
+import type { Certificate, Fingerprint } from "@handfast/x509";
+import type { CertificateName, NewCertificateRecord } from "./store/store.ts";
+
+/** What the store keeps of a certificate, beside what only the authority knows. */
+export function recordOf(
+  certificate: Certificate,
+  known: {
+    readonly issuer: string;
+    readonly profile: string;
+    readonly requester: string;
+    readonly issuedAt: Date;
+    readonly parent?: Fingerprint;
+  },
+): NewCertificateRecord {
+  return {
+    fingerprint: certificate.fingerprint,
+    serialNumber: certificate.serialNumber,
+    der: certificate.der,
+    subject: certificate.subject.text,
+    names: namesOf(certificate),
+    identity: identityOf(certificate),
+    publicKey: parseFingerprint(hash("sha256", certificate.subjectPublicKeyInfo, "hex")),
+    notBefore: certificate.notBefore,
+    notAfter: certificate.notAfter,
+    ...known,
+    parent: known.parent,
+  };
+}
+
+function namesOf({ subject, subjectAltNames }: Certificate): CertificateName[] {
+  const { dns, ip, uri, email } = subjectAltNames;
+  return [
+    ...subject.attributes
+      .filter(({ type }) => type === "CN")
+      .map(({ value }) => ({ kind: "cn" as const, value })),
+    ...dns.map((value) => ({ kind: "dns" as const, value })),
+    ...ip.map((value) => ({ kind: "ip" as const, value })),
+    ...uri.map((value) => ({ kind: "uri" as const, value })),
+    ...email.map((value) => ({ kind: "email" as const, value })),
+  ];
+}

@@ -1,0 +1,210 @@
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
+import { parseFingerprint, parseSerialNumber } from "@handfast/x509";
+import type { Fingerprint } from "@handfast/x509";
+import type {
+  AuthorityRecord,
+  CertificateName,
+  CertificateQuery,
+  CertificateRecord,
+  IssuerRecord,
+  IssuerRole,
+  IssuerState,
+  NewCertificateRecord,
+  RecordReads,
+  Records,
+  RevocationReason,
+} from "./store.ts";
+
+/** The reads of the store contract on one connection. */
+export function createRecordReads(database: DatabaseSync): RecordReads {
+  const statement = preparer(database);
+
+  return {
+    async authority(): Promise<AuthorityRecord | undefined> {
+      const row = statement("SELECT trust_domain, created_at FROM authority").get();
+      if (row === undefined) return undefined;
+      return { trustDomain: text(row, "trust_domain"), createdAt: time(row, "created_at") };
+    },
+    async issuers(): Promise<readonly IssuerRecord[]> {
+      return statement("SELECT * FROM issuers ORDER BY created_at, rowid").all().map(issuerOf);
+    },
+    async certificate(fingerprint: Fingerprint): Promise<CertificateRecord | undefined> {
+      const row = statement(`${selectCertificates} WHERE c.fingerprint = ?`).get(fingerprint);
+      return row === undefined ? undefined : certificateOf(row);
+    },
+    async certificates(query: CertificateQuery): Promise<readonly CertificateRecord[]> {
+      const { where, values } = conditionsOf(query);
+      const limit = query.limit ?? 1_000;
+      if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) {
+        throw new TypeError(`limit must be a whole number from 1 to 10,000, not ${limit}`);
+      }
+      return statement(`${selectCertificates} ${where} ORDER BY c.position DESC LIMIT ?`)
+        .all(...values, limit)
+        .map(certificateOf);
+    },
+  };
+}
+
+/** Reads and writes of the store contract, on the connection that holds the transaction. */
+export function createRecords(database: DatabaseSync): Records {
+  const statement = preparer(database);
+
+  return {
+    ...createRecordReads(database),
+    async addAuthority({ trustDomain, createdAt }: AuthorityRecord): Promise<void> {
+      statement("INSERT INTO authority VALUES (1, ?, ?)").run(trustDomain, createdAt.getTime());
+    },
+    async addIssuer(issuer: IssuerRecord): Promise<void> {
+      statement("INSERT INTO issuers VALUES (?, ?, ?, ?, ?)").run(
+        issuer.name,
+        issuer.role,
+        issuer.state,
+        issuer.certificate,
+        issuer.createdAt.getTime(),
+      );
+    },
+    async addCertificate(certificate: NewCertificateRecord): Promise<void> {
+      statement(`
+        INSERT INTO certificates (
+          fingerprint, issuer, serial_number, der, subject, identity, public_key, profile,
+          requester, parent, not_before, not_after, issued_at
+        ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).run(
+        certificate.fingerprint,
+        certificate.issuer,
+        certificate.serialNumber,
+        certificate.der,
+        certificate.subject,
+        certificate.identity ?? null,
+        certificate.publicKey,
+        certificate.profile,
+        certificate.requester,
+        certificate.parent ?? null,
+        certificate.notBefore.getTime(),
+        certificate.notAfter.getTime(),
+        certificate.issuedAt.getTime(),
+      );
+      const addName = statement("INSERT OR IGNORE INTO certificate_names VALUES (?, ?, ?)");
+      for (const { kind, value } of certificate.names) {
+        addName.run(nameKey({ kind, value }), kind, certificate.fingerprint);
+      }
+    },
+  };
+}
+
+type Row = Record<string, SQLOutputValue>;
+
+/** Each text is prepared once; the texts are few, for values never become part of them. */
+function preparer(database: DatabaseSync): (sql: string) => StatementSync {
+  const prepared = new Map<string, StatementSync>();
+  return (sql) => {
+    const known = prepared.get(sql) ?? database.prepare(sql);
+    prepared.set(sql, known);
+    return known;
+  };
+}
+
+function conditionsOf(query: CertificateQuery): { where: string; values: SQLInputValue[] } {
+  const conditions: string[] = [];
+  const values: SQLInputValue[] = [];
+  const add = (condition: string, ...given: SQLInputValue[]) => {
+    conditions.push(condition);
+    values.push(...given);
+  };
+
+  if (query.name !== undefined) {
+    add(
+      `c.fingerprint IN (SELECT n.certificate FROM certificate_names n
+        WHERE n.value = ? OR (n.value = ? AND n.kind = 'dns'))`,
+      query.name,
+      query.name.toLowerCase(),
+    );
+  }
+  if (query.text !== undefined) {
+    const pattern = `%${query.text.replaceAll(/[\\%_]/g, "\\$&")}%`;
+    add(
+      `(c.subject LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM certificate_names n
+        WHERE n.certificate = c.fingerprint AND n.value LIKE ? ESCAPE '\\'))`,
+      pattern,
+      pattern,
+    );
+  }
+  if (query.serialNumber !== undefined) add("c.serial_number = ?", query.serialNumber);
+  if (query.identity !== undefined) add("c.identity = ?", query.identity);
+  if (query.publicKey !== undefined) add("c.public_key = ?", query.publicKey);
+  if (query.issuer !== undefined) add("c.issuer = ?", query.issuer);
+  if (query.profile !== undefined) add("c.profile = ?", query.profile);
+  if (query.parent !== undefined) add("c.parent = ?", query.parent);
+  if (query.expiresBefore !== undefined) add("c.not_after < ?", query.expiresBefore.getTime());
+  if (query.before !== undefined) {
+    add("c.position < (SELECT position FROM certificates WHERE fingerprint = ?)", query.before);
+  }
+  if (query.status === "revoked") add("r.certificate IS NOT NULL");
+  else if (query.status !== undefined) {
+    if (query.now === undefined) throw new TypeError("a query by status needs `now`");
+    add("r.certificate IS NULL");
+    add(`c.not_after ${query.status === "valid" ? ">=" : "<"} ?`, query.now.getTime());
+  }
+  return { where: conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`, values };
+}
+
+function issuerOf(row: Row): IssuerRecord {
+  return {
+    name: text(row, "name"),
+    role: text(row, "role") as IssuerRole,
+    state: text(row, "state") as IssuerState,
+    certificate: parseFingerprint(text(row, "certificate")),
+    createdAt: time(row, "created_at"),
+  };
+}
+
+function certificateOf(row: Row): CertificateRecord {
+  return {
+    fingerprint: parseFingerprint(text(row, "fingerprint")),
+    serialNumber: parseSerialNumber(text(row, "serial_number")),
+    issuer: text(row, "issuer"),
+    der: row["der"] as Uint8Array,
+    subject: text(row, "subject"),
+    names: JSON.parse(text(row, "names")) as CertificateName[],
+    identity: optionalText(row, "identity"),
+    publicKey: parseFingerprint(text(row, "public_key")),
+    profile: text(row, "profile"),
+    requester: text(row, "requester"),
+    parent: row["parent"] === null ? undefined : parseFingerprint(text(row, "parent")),
+    notBefore: time(row, "not_before"),
+    notAfter: time(row, "not_after"),
+    issuedAt: time(row, "issued_at"),
+    revocation:
+      row["revoked_at"] === null
+        ? undefined
+        : {
+            revokedAt: time(row, "revoked_at"),
+            reason: text(row, "reason") as RevocationReason,
+            cause: parseFingerprint(text(row, "cause")),
+            requester: text(row, "revoked_by"),
+          },
+  };
+}
+
+function text(row: Row, column: string): string {
+  const value = row[column];
+  if (typeof value !== "string") throw new TypeError(`column ${column} holds no text`);
+  return value;
+}
+
+function optionalText(row: Row, column: string): string | undefined {
+  return row[column] === null ? undefined : text(row, column);
+}
+
+function time(row: Row, column: string): Date {
+  return new Date(Number(row[column]));
+}
+
+function nameKey({ kind, value }: CertificateName): string {
+  return kind === "dns" ? value.toLowerCase() : value;
+}
+
+const selectCertificates = `
+  SELECT c.*, r.revoked_at, r.reason, r.cause, r.requester AS revoked_by,
+    (SELECT json_group_array(json_object('kind', n.kind, 'value', n.value))
+      FROM certificate_names n WHERE n.certificate = c.fingerprint) AS names
+  FROM certificates c LEFT JOIN revocations r ON r.certificate = c.fingerprint`;

@@ -1,0 +1,216 @@
+import { closeSync, constants, openSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout } from "node:timers/promises";
+import { CaError } from "../errors.ts";
+import { migrate, schemaVersion } from "./migrations.ts";
+import { createRecordReads, createRecords } from "./sqlite-records.ts";
+import type { Records, Store } from "./store.ts";
+
+/** Where the store is, and whether it may be made. */
+export interface SqliteStoreOptions {
+  /** The database file; SQLite keeps `-wal` and `-shm` files beside it. */
+  readonly path: string;
+  /** What to do if the file is not there: make it (mode 0600), or fail. */
+  readonly missing: "create" | "fail";
+}
+
+/**
+ * Opens the store in a SQLite file, in write-ahead mode with full synchronisation. Transactions
+ * that arrive while another is on its way to the disk share the next journey (group commit).
+ *
+ * @throws CaError AUTHORITY_NOT_FOUND if the file is not there, STORE_UNKNOWN, STORE_NEWER,
+ * STORE_BUSY, STORE_FAILED
+ */
+export function openSqliteStore({ path, missing }: SqliteStoreOptions): Store {
+  try {
+    createFile(path, missing);
+    const writer = new DatabaseSync(path, { timeout: busyTimeoutMs });
+    try {
+      prepareWriter(writer, path);
+      const reader = new DatabaseSync(path, { readOnly: true, timeout: busyTimeoutMs });
+      return createStore({ writer, reader, path });
+    } catch (error) {
+      writer.close();
+      throw error;
+    }
+  } catch (error) {
+    throw storeError(error, path);
+  }
+}
+
+interface Connections {
+  readonly writer: DatabaseSync;
+  /** Its own connection, so that it sees what is committed and nothing else. */
+  readonly reader: DatabaseSync;
+  readonly path: string;
+}
+
+interface Waiting {
+  /** Runs the work and says how to report it once the batch is committed; never rejects. */
+  run(): Promise<Settlement>;
+  fail(error: unknown): void;
+}
+
+interface Settlement {
+  readonly keep: boolean;
+  settle(): void;
+}
+
+function createStore({ writer, reader, path }: Connections): Store {
+  const records = createRecords(writer);
+  let waiting: Waiting[] = [];
+  let pumping: Promise<void> | undefined;
+  let closed = false;
+
+  return {
+    ...translated(createRecordReads(reader), path),
+    transaction<Result>(work: (records: Records) => Promise<Result>): Promise<Result> {
+      if (closed) throw new TypeError("the store is closed");
+      return new Promise<Result>((resolve, reject) => {
+        waiting.push({
+          fail: (error) => reject(storeError(error, path)),
+          run: () =>
+            work(records).then(
+              (result) => ({ keep: true, settle: () => resolve(result) }),
+              (error: unknown) => ({
+                keep: false,
+                settle: () => reject(storeError(error, path)),
+              }),
+            ),
+        });
+        pumping ??= pump();
+      });
+    },
+    async close(): Promise<void> {
+      closed = true;
+      await pumping;
+      if (reader.isOpen) reader.close();
+      if (writer.isOpen) writer.close();
+    },
+  };
+
+  async function pump(): Promise<void> {
+    await Promise.resolve(); // so that what is asked for in one turn shares a batch
+    while (waiting.length > 0) {
+      const batch = waiting.slice(0, largestBatch);
+      waiting = waiting.slice(largestBatch);
+      try {
+        await commit(batch);
+      } catch (error) {
+        for (const one of batch) one.fail(error);
+      }
+    }
+    pumping = undefined;
+  }
+
+  /** The holder may be of this very process: waiting must let it go on. */
+  async function begin(): Promise<void> {
+    const deadline = performance.now() + busyTimeoutMs;
+    for (;;) {
+      try {
+        writer.exec("BEGIN IMMEDIATE");
+        return;
+      } catch (error) {
+        if (!isBusy(error) || performance.now() > deadline) throw error;
+        await setTimeout(1 + Math.random() * longestPauseMs);
+      }
+    }
+  }
+
+  /** One journey to the disk; a work that fails takes only its own changes back. */
+  async function commit(batch: readonly Waiting[]): Promise<void> {
+    await begin();
+    try {
+      const settlements: Settlement[] = [];
+      for (const one of batch) {
+        writer.exec("SAVEPOINT work");
+        const settlement = await one.run();
+        if (!settlement.keep) writer.exec("ROLLBACK TO work");
+        writer.exec("RELEASE work");
+        settlements.push(settlement);
+      }
+      writer.exec("COMMIT");
+      for (const settlement of settlements) settlement.settle();
+    } catch (error) {
+      if (writer.isTransaction) writer.exec("ROLLBACK");
+      throw error;
+    }
+  }
+}
+
+/** SQLite would make the file with the process's own mask; it gives `-wal` and `-shm` its mode. */
+function createFile(path: string, missing: SqliteStoreOptions["missing"]): void {
+  const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
+  const flags = O_RDWR | O_NOFOLLOW | (missing === "create" ? O_CREAT : 0);
+  closeSync(openSync(path, flags, 0o600));
+}
+
+/** Nothing is changed in a file that is not ours, not even its journal mode. */
+function prepareWriter(writer: DatabaseSync, path: string): void {
+  writer.exec("PRAGMA trusted_schema = OFF");
+  schemaVersion(writer, path);
+  writer.exec("PRAGMA journal_mode = WAL");
+  writer.exec("PRAGMA synchronous = FULL");
+  writer.exec("PRAGMA fullfsync = ON"); // macOS: past the disk's own cache
+  writer.exec("PRAGMA checkpoint_fullfsync = ON");
+  migrate(writer, path);
+  writer.exec("PRAGMA busy_timeout = 0"); // from here on we wait without blocking the process
+}
+
+function translated<Reads extends object>(reads: Reads, path: string): Reads {
+  const entries = Object.entries(reads) as [string, (...given: unknown[]) => Promise<unknown>][];
+  return Object.fromEntries(
+    entries.map(([name, read]) => [
+      name,
+      (...given: unknown[]) =>
+        read(...given).catch((error: unknown) => {
+          throw storeError(error, path);
+        }),
+    ]),
+  ) as Reads;
+}
+
+/** What SQLite or the file system throws, as an error of the table; others are left as they are. */
+function storeError(error: unknown, path: string): unknown {
+  if (!(error instanceof Error) || error instanceof CaError) return error;
+  const { code, errcode } = error as { code?: unknown; errcode?: unknown };
+  if (code === "ENOENT") {
+    return new CaError("AUTHORITY_NOT_FOUND", `${path} is not there`, { cause: error });
+  }
+  if (code === "ERR_SQLITE_ERROR" && typeof errcode === "number") {
+    const primary = errcode & 0xff;
+    if (isBusy(error)) {
+      return new CaError(
+        "STORE_BUSY",
+        `${path} was held by another process for ${busyTimeoutMs} ms`,
+        { cause: error },
+      );
+    }
+    if (primary === 19) {
+      return new CaError("STORE_CONFLICT", `${path} has the record already: ${error.message}`, {
+        cause: error,
+      });
+    }
+    if (primary === 26) {
+      return new CaError("STORE_UNKNOWN", `${path} is not a database`, { cause: error });
+    }
+    return new CaError("STORE_FAILED", `${path}: ${error.message}`, { cause: error });
+  }
+  if (typeof code === "string" && /^E[A-Z]+$/.test(code)) {
+    return new CaError("STORE_FAILED", `${path} cannot be opened: ${error.message}`, {
+      cause: error,
+    });
+  }
+  return error;
+}
+
+function isBusy(error: unknown): boolean {
+  const { errcode } = error as { errcode?: unknown };
+  return typeof errcode === "number" && [5, 6].includes(errcode & 0xff);
+}
+
+const busyTimeoutMs = 5_000;
+const longestPauseMs = 10;
+
+/** Bounds how long the first of a batch waits for the last. */
+const largestBatch = 128;

@@ -1,0 +1,140 @@
+import type { Fingerprint, SerialNumber } from "@handfast/x509";
+
+/**
+ * Where an authority keeps what it must never forget: every certificate it has signed, what became
+ * of it, and the numbers it may not use twice. The contract, for every implementation:
+ *
+ * - A transaction MUST be atomic and serialisable: its work sees one state of the store, nothing
+ *   changes under it, and of two that contradict each other one MUST NOT succeed.
+ * - `transaction` MUST NOT resolve before its changes would survive the loss of power.
+ * - When the work throws, none of its changes MUST remain, and the same error MUST come out.
+ * - The work MAY be run more than once (where two transactions collide), so it MUST NOT do anything
+ *   but read and write records; it MUST NOT wait for anything else, nor begin a transaction.
+ * - Reads outside a transaction MUST show committed records only.
+ * - A serial number MUST NOT be recorded twice for one issuer, nor a certificate twice at all.
+ * - Several processes MAY share one store; what holds for two transactions holds across them.
+ * - A store written by a newer release MUST be refused, and an older one migrated before first use.
+ */
+export interface Store extends RecordReads {
+  transaction<Result>(work: (records: Records) => Promise<Result>): Promise<Result>;
+  close(): Promise<void>;
+}
+
+/** What can be read, inside a transaction and outside. */
+export interface RecordReads {
+  /** The authority of this store, or undefined before `init`. */
+  authority(): Promise<AuthorityRecord | undefined>;
+  /** The authority's own keys and what they are for, oldest first. */
+  issuers(): Promise<readonly IssuerRecord[]>;
+  certificate(fingerprint: Fingerprint): Promise<CertificateRecord | undefined>;
+  /** Newest first; at most `query.limit`. */
+  certificates(query: CertificateQuery): Promise<readonly CertificateRecord[]>;
+}
+
+/** What can be read and written within one transaction. */
+export interface Records extends RecordReads {
+  /** MUST refuse a second authority in the same store. */
+  addAuthority(authority: AuthorityRecord): Promise<void>;
+  /** MUST refuse a name that is taken. */
+  addIssuer(issuer: IssuerRecord): Promise<void>;
+  /** MUST refuse a fingerprint, or a serial number of the same issuer, that is recorded already. */
+  addCertificate(certificate: NewCertificateRecord): Promise<void>;
+}
+
+export interface AuthorityRecord {
+  readonly trustDomain: string;
+  readonly createdAt: Date;
+}
+
+export interface IssuerRecord {
+  /** `root-1`, `issuing-1`, …: names the private key in the key store too. */
+  readonly name: string;
+  readonly role: IssuerRole;
+  readonly state: IssuerState;
+  /** Its certificate, which is recorded as every other. */
+  readonly certificate: Fingerprint;
+  readonly createdAt: Date;
+}
+
+export type IssuerRole = "root" | "issuing";
+
+/** `prepared` is published and does not sign yet; `retiring` signs no more and is still published. */
+export type IssuerState = "prepared" | "active" | "retiring" | "retired";
+
+export interface NewCertificateRecord {
+  readonly fingerprint: Fingerprint;
+  readonly serialNumber: SerialNumber;
+  /** The name of the issuer record whose key signed it; its own for a root. */
+  readonly issuer: string;
+  readonly der: Uint8Array;
+  /** RFC 4514 text. */
+  readonly subject: string;
+  readonly names: readonly CertificateName[];
+  /** Whom it names, as `peer.identity` says it (security.md S14); undefined if that is nobody. */
+  readonly identity: string | undefined;
+  /** SHA-256 of the SubjectPublicKeyInfo. */
+  readonly publicKey: Fingerprint;
+  readonly profile: string;
+  /** Who asked for it: `local:USER`, or the identity of an authenticated requester. */
+  readonly requester: string;
+  /** The certificate that it renews. */
+  readonly parent: Fingerprint | undefined;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+  readonly issuedAt: Date;
+}
+
+export interface CertificateRecord extends NewCertificateRecord {
+  readonly revocation: RevocationRecord | undefined;
+}
+
+export interface RevocationRecord {
+  readonly revokedAt: Date;
+  readonly reason: RevocationReason;
+  /** The certificate whose revocation took this one with it; its own when it was named itself. */
+  readonly cause: Fingerprint;
+  readonly requester: string;
+}
+
+/** RFC 5280, 5.3.1, without those that take a revocation back. */
+export type RevocationReason =
+  | "unspecified"
+  | "keyCompromise"
+  | "cACompromise"
+  | "affiliationChanged"
+  | "superseded"
+  | "cessationOfOperation"
+  | "privilegeWithdrawn"
+  | "aACompromise";
+
+/** One of the names that a certificate can be found by; `cn` is a common name of its subject. */
+export interface CertificateName {
+  readonly kind: "cn" | "dns" | "ip" | "uri" | "email";
+  readonly value: string;
+}
+
+/** Everything given must hold; nothing given finds everything. */
+export interface CertificateQuery {
+  /** A subject alternative name or a common name, exactly; DNS names without regard to case. */
+  readonly name?: string;
+  /** Part of a name or of the subject. */
+  readonly text?: string;
+  readonly serialNumber?: SerialNumber;
+  readonly identity?: string;
+  readonly publicKey?: Fingerprint;
+  readonly issuer?: string;
+  readonly profile?: string;
+  readonly parent?: Fingerprint;
+  readonly status?: CertificateStatus;
+  /** Its notAfter is before this. */
+  readonly expiresBefore?: Date;
+  /** What `status` is judged by; required with it. */
+  readonly now?: Date;
+  /** 1 to 10,000; 1,000 if not given. */
+  readonly limit?: number;
+  /** Only certificates recorded before this one: the last of the page before. */
+  readonly before?: Fingerprint;
+}
+
+/** Revoked is revoked, also after the expiry. */
+export type CertificateStatus = "valid" | "expired" | "revoked";

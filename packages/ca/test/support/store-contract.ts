@@ -1,0 +1,186 @@
+import assert from "node:assert/strict";
+import { hash } from "node:crypto";
+import { test } from "node:test";
+import type { TestContext } from "node:test";
+import { parseFingerprint, parseSerialNumber } from "@handfast/x509";
+import type { Fingerprint } from "@handfast/x509";
+import type { NewCertificateRecord, Records, Store } from "../../src/index.ts";
+import { refusal } from "./fixtures.ts";
+
+/** Tests of what every store MUST do; `open` gives handles on one and the same store. */
+export function testStoreContract(
+  kind: string,
+  open: (context: TestContext) => { first: Store; second: Store },
+): void {
+  test(`${kind}: what a transaction wrote is there for every handle once it resolves`, async (context) => {
+    const { first, second } = open(context);
+    await first.transaction((records) => establish(records));
+    await second.transaction((records) => records.addCertificate(entry("api")));
+    for (const store of [first, second]) {
+      assert.deepEqual(await store.authority(), { trustDomain: "a.example", createdAt: noon });
+      assert.deepEqual(
+        (await store.issuers()).map(({ name }) => name),
+        ["root-1"],
+      );
+      const { revocation, ...recorded } = (await store.certificate(fingerprintOf("api"))) ?? {};
+      assert.equal(revocation, undefined);
+      const { names, ...expected } = entry("api");
+      assert.deepEqual(recorded, { ...expected, names });
+    }
+  });
+
+  test(`${kind}: nothing of a transaction that throws remains, and its neighbours are whole`, async (context) => {
+    const { first } = open(context);
+    await first.transaction((records) => establish(records));
+    const failure = new Error("on purpose");
+    const outcomes = await Promise.allSettled([
+      first.transaction((records) => records.addCertificate(entry("before"))),
+      first.transaction(async (records) => {
+        await records.addCertificate(entry("lost"));
+        throw failure;
+      }),
+      first.transaction((records) => records.addCertificate(entry("after"))),
+    ]);
+    assert.deepEqual(
+      outcomes.map((outcome) => (outcome.status === "rejected" ? outcome.reason : "done")),
+      ["done", failure, "done"],
+    );
+    const names = (await first.certificates({})).map(({ subject }) => subject);
+    assert.deepEqual(names, ["CN=after", "CN=before", "CN=root"]);
+  });
+
+  test(`${kind}: a read outside a transaction sees nothing that is not committed`, async (context) => {
+    const { first, second } = open(context);
+    await first.transaction((records) => establish(records));
+    await first.transaction(async (records) => {
+      await records.addCertificate(entry("api"));
+      assert.equal((await records.certificates({ name: "api" })).length, 1);
+      assert.equal((await first.certificates({ name: "api" })).length, 0);
+      assert.equal((await second.certificates({ name: "api" })).length, 0);
+    });
+    assert.equal((await second.certificates({ name: "api" })).length, 1);
+  });
+
+  test(`${kind}: read, decide and write is one step across handles`, async (context) => {
+    const { first, second } = open(context);
+    await first.transaction((records) => establish(records));
+    const addIfAlone = (store: Store, serial: string) =>
+      store.transaction(async (records) => {
+        if ((await records.certificates({ name: "only" })).length > 0) return "there";
+        await records.addCertificate({ ...entry("only"), ...unique(serial) });
+        return "added";
+      });
+    const outcomes: string[] = [];
+    for (let round = 0; round < 20; round++) {
+      const pair = [addIfAlone(first, `a${round}`), addIfAlone(second, `b${round}`)];
+      outcomes.push(...(await Promise.all(pair)));
+    }
+    assert.equal(outcomes.filter((outcome) => outcome === "added").length, 1);
+  });
+
+  test(`${kind}: a serial number of one issuer, a certificate, a name of an issuer and an authority are there once`, async (context) => {
+    const { first } = open(context);
+    await first.transaction((records) => establish(records));
+    await first.transaction((records) => records.addCertificate(entry("api")));
+    const twice: ((records: Records) => Promise<void>)[] = [
+      (records) => records.addCertificate(entry("api")),
+      (records) =>
+        records.addCertificate({ ...entry("api"), fingerprint: fingerprintOf("another") }),
+      (records) =>
+        records.addCertificate({ ...entry("api"), serialNumber: parseSerialNumber("77") }),
+      (records) => records.addIssuer(rootIssuer),
+      (records) => records.addAuthority({ trustDomain: "b.example", createdAt: noon }),
+    ];
+    for (const work of twice) {
+      await assert.rejects(first.transaction(work), refusal("STORE_CONFLICT", /already/));
+    }
+    assert.equal((await first.certificates({})).length, 2);
+  });
+
+  test(`${kind}: a certificate names an issuer that is there`, async (context) => {
+    const { first } = open(context);
+    await first.transaction((records) => establish(records));
+    await assert.rejects(
+      first.transaction((records) => records.addCertificate({ ...entry("api"), issuer: "nobody" })),
+    );
+    assert.equal((await first.certificates({})).length, 1);
+  });
+
+  test(`${kind}: the inventory is searched by name, serial, identity, profile, expiry and status`, async (context) => {
+    const { first } = open(context);
+    const later = new Date(noon.getTime() + 86_400_000);
+    await first.transaction(async (records) => {
+      await establish(records);
+      await records.addCertificate(entry("api"));
+      await records.addCertificate({ ...entry("billing"), profile: "client", notAfter: later });
+      await records.addCertificate(entry("100%_\\"));
+    });
+    const found = async (query: Parameters<Store["certificates"]>[0]) =>
+      (await first.certificates(query)).map(({ subject }) => subject.slice(3));
+    assert.deepEqual(await found({ name: "API" }), ["api"]);
+    assert.deepEqual(await found({ name: "spiffe://a.example/api" }), ["api"]);
+    assert.deepEqual(await found({ name: "SPIFFE://a.example/api" }), []);
+    assert.deepEqual(await found({ text: "ill" }), ["billing"]);
+    assert.deepEqual(await found({ text: "%" }), ["100%_\\"]);
+    assert.deepEqual(await found({ text: "_" }), ["100%_\\"]);
+    assert.deepEqual(await found({ text: "\\" }), ["100%_\\"]);
+    assert.deepEqual(await found({ text: "' OR 1=1 --" }), []);
+    assert.deepEqual(await found({ serialNumber: entry("api").serialNumber }), ["api"]);
+    assert.deepEqual(await found({ identity: "spiffe://a.example/billing" }), ["billing"]);
+    assert.deepEqual(await found({ publicKey: entry("api").publicKey }), ["api"]);
+    assert.deepEqual(await found({ profile: "client" }), ["billing"]);
+    assert.deepEqual(await found({ expiresBefore: later }), ["100%_\\", "api", "root"]);
+    assert.deepEqual(await found({ status: "valid", now: later }), ["billing"]);
+    assert.deepEqual(await found({ status: "expired", now: later, name: "api" }), ["api"]);
+    assert.deepEqual(await found({ status: "revoked" }), []);
+    assert.deepEqual(await found({ limit: 2 }), ["100%_\\", "billing"]);
+    assert.deepEqual(await found({ limit: 2, before: fingerprintOf("billing") }), ["api", "root"]);
+    await assert.rejects(found({ status: "valid" }), TypeError);
+    await assert.rejects(found({ limit: 0 }), TypeError);
+  });
+}
+
+async function establish(records: Records): Promise<void> {
+  await records.addAuthority({ trustDomain: "a.example", createdAt: noon });
+  await records.addCertificate(entry("root"));
+  await records.addIssuer(rootIssuer);
+}
+
+function entry(name: string): NewCertificateRecord {
+  return {
+    ...unique(name),
+    issuer: "root-1",
+    der: new Uint8Array([1, 2, 3]),
+    subject: `CN=${name}`,
+    names: [
+      { kind: "dns", value: name },
+      { kind: "uri", value: `spiffe://a.example/${name}` },
+    ],
+    identity: `spiffe://a.example/${name}`,
+    publicKey: fingerprintOf(`key of ${name}`),
+    profile: "peer",
+    requester: "local:test",
+    parent: undefined,
+    notBefore: noon,
+    notAfter: noon,
+    issuedAt: noon,
+  };
+}
+
+function unique(seed: string): Pick<NewCertificateRecord, "fingerprint" | "serialNumber"> {
+  const fingerprint = fingerprintOf(seed);
+  return { fingerprint, serialNumber: parseSerialNumber(`10${fingerprint.slice(0, 30)}`) };
+}
+
+function fingerprintOf(seed: string): Fingerprint {
+  return parseFingerprint(hash("sha256", seed, "hex"));
+}
+
+const noon = new Date("2026-03-01T12:00:00Z");
+const rootIssuer = {
+  name: "root-1",
+  role: "root",
+  state: "active",
+  certificate: fingerprintOf("root"),
+  createdAt: noon,
+} as const;
