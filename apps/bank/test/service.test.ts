@@ -17,6 +17,8 @@ import {
 } from "../src/gen/bank/v1/bank_pb.ts";
 import { createBankService } from "../src/service/bank-service.ts";
 import type { StatementPart } from "../src/service/entries.ts";
+import type { Bank } from "../src/service/bank.ts";
+import type { BankStore } from "../src/store/store.ts";
 import { createTellerService } from "../src/service/teller-service.ts";
 import { entryDigest } from "../src/ledger.ts";
 import { cents, change, clientOf, openBank, tell } from "./support/fake-bank.ts";
@@ -302,6 +304,39 @@ test("S62: entries come page by page, and a page token is good for its caller an
   }
 });
 
+test("S62: a page token of one teller is not another's", async (t) => {
+  const { bank } = await openBank(t);
+  const name = { owner: alice, accountId: "12345" };
+  await tell(bank, teller, "createAccount", change({ name, currencyCode: "USD" }));
+  await tell(bank, teller, "deposit", change({ name, amount: cents(1n) }));
+  await tell(bank, teller, "deposit", change({ name, amount: cents(1n) }));
+  const first = await tell(bank, teller, "listEntries", { name, pageSize: 1 });
+  const { nextPageToken: pageToken } = first.reply as { nextPageToken: string };
+  const request = { name, pageSize: 1, pageToken };
+  const second = await tell(bank, teller, "listEntries", request);
+  assert.deepEqual((second.reply as { nextPageToken: string }).nextPageToken, "");
+  await assert.rejects(tell(bank, bob, "listEntries", request), { code: "INVALID_REQUEST" });
+});
+
+test("a watch looks from time to time, for changes that another instance made", async (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  const { bank } = await openBank(t);
+  const client = clientOf(bank, alice);
+  await client.call("createAccount", change({ accountId: "12345", currencyCode: "USD" }));
+  // A store that tells nobody of anything, as one of several instances.
+  const deaf = { ...bank, store: { ...storeOf(bank), watch: () => () => undefined } };
+  const { call, end } = fakeCall("/bank.v1.BankService/WatchBalance", alice);
+  const request = create(WatchBalanceRequestSchema, { accountId: "12345" });
+  const watch = createBankService(deaf).watchBalance(request, call)[Symbol.asyncIterator]();
+  await watch.next();
+  await client.call("deposit", change({ accountId: "12345", amount: cents(1n) }));
+  const next = watch.next();
+  t.mock.timers.tick(2000);
+  assert.equal((await next).value?.balance?.version, 1n);
+  end.abort();
+  await watch.next();
+});
+
 test("a statement opens, pages, closes with totals, and its digest can be computed from its lines", async (t) => {
   const { bank } = await openBank(t);
   const client = clientOf(bank, alice);
@@ -386,6 +421,8 @@ test("what is posted while a statement is read is not in it", async (t) => {
 });
 
 test("a watch tells the balance now, then the latest after each change, until the call ends", async (t) => {
+  // Nothing here may come from looking from time to time.
+  t.mock.timers.enable({ apis: ["setInterval"] });
   const { bank } = await openBank(t);
   const client = clientOf(bank, alice);
   await client.call("createAccount", change({ accountId: "12345", currencyCode: "USD" }));
@@ -446,6 +483,19 @@ test("the fingerprint survives as long as the API: it is the encoding without th
   const expected = createHash("sha256").update(plain).digest();
   assert.deepEqual(Buffer.from(fingerprintOf(DepositRequestSchema, request)), expected);
 });
+
+/** The store as a plain object, so that a part of it can be replaced. */
+function storeOf({ store }: Bank): BankStore {
+  return {
+    execute: (command) => store.execute(command),
+    account: (name) => store.account(name),
+    entries: (name, range) => store.entries(name, range),
+    watch: (name, listener) => store.watch(name, listener),
+    verify: () => store.verify(),
+    close: () => store.close(),
+    fault: store.fault,
+  };
+}
 
 function entriesOf(parts: readonly StatementPart[]) {
   return parts.flatMap((part) => (part.case === "page" ? (part.value.entries ?? []) : []));

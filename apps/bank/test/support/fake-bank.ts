@@ -63,7 +63,7 @@ export function clientOf(bank: Bank, identity: string | undefined): FakeClient {
 export async function tell(
   bank: Bank,
   identity: string,
-  ...[name, request]: ["getBalance" | "deposit" | "transfer" | "createAccount", unknown]
+  ...[name, request]: ["getBalance" | "deposit" | "listEntries" | "createAccount", unknown]
 ): Promise<{ reply: unknown; hit: boolean }> {
   const method = TellerService.method[name];
   const { call, trailers } = fakeCall(`/bank.v1.TellerService/${method.name}`, identity);
