@@ -11,6 +11,7 @@ import { refusalOfTlsError } from "./openssl-errors.ts";
 import type { VerifiedPeer } from "./peer.ts";
 import { refusal } from "./refusal.ts";
 import type { Refusal } from "./refusal.ts";
+import type { Trust } from "./trust.ts";
 import { judgeConnection, verdictIsOurs } from "./verify-peer.ts";
 import type { Grounds } from "./verify-peer.ts";
 
@@ -39,6 +40,7 @@ export interface Dialled {
 /** What the dialer needs of the runtime it belongs to. */
 export interface DialerContext {
   secureContext(): SecureContext;
+  trust(): Trust;
   grounds(expect: Expectation): Grounds;
   readonly onEvent: TlsEventListener;
 }
@@ -66,6 +68,7 @@ export async function dial(
   const remoteAddress = raw.remoteAddress ?? "";
   const name =
     expect.kind === "serverName" ? expect.name : "host" in address ? address.host : undefined;
+  const handshakeTrust = context.trust();
   const socket = connectTls({
     ...verdictIsOurs,
     socket: raw,
@@ -85,7 +88,9 @@ export async function dial(
   }
   // From here to the return is one synchronous step: nothing changes between the verdict and its use.
   const verdict =
-    refused === undefined ? judgeConnection(socket, context.grounds(expect)) : undefined;
+    refused === undefined
+      ? judgeConnection(socket, context.grounds(expect), { handshakeTrust })
+      : undefined;
   const peer = verdict?.ok === true ? verdict.peer : undefined;
   if (verdict?.ok === false) refused = verdict.refusal;
   context.onEvent({

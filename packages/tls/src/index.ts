@@ -49,5 +49,12 @@ export type { TlsErrorCode } from "./errors.ts";
 export type { SourceKind, TlsEvent, TlsEventListener } from "./events.ts";
 export type { SessionInfo } from "./sessions.ts";
 
+// HTTP over judged connections, for other people's servers and clients.
+export { peerOf } from "./peer-of.ts";
+export type { HttpAdapters } from "./http-adapters.ts";
+export type { ServeHttpOptions } from "./serve-http.ts";
+export type { HttpsAgentOptions, UndiciConnect, UndiciTarget } from "./http-clients.ts";
+export type { FastifyServerFactory } from "./fastify-server.ts";
+
 // For protocols that run on judged connections.
 export type { DrainReason, LiveProtocol, Protocol, Session } from "./protocol.ts";

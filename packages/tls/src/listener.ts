@@ -12,6 +12,7 @@ import type { Refusal } from "./refusal.ts";
 import type { SessionTable } from "./sessions.ts";
 import { createSourceLimits } from "./source-limits.ts";
 import type { HandshakeLimits } from "./source-limits.ts";
+import type { Trust } from "./trust.ts";
 import { judgeConnection, judgePresented, verdictIsOurs } from "./verify-peer.ts";
 import type { Grounds, Verdict } from "./verify-peer.ts";
 
@@ -38,6 +39,7 @@ export interface Listener {
 /** What the listener needs of the runtime it belongs to. */
 export interface ListenerContext {
   contextOptions(): SecureContextOptions;
+  trust(): Trust;
   grounds(): Grounds;
   /** Calls back when the context options have changed. Returns a function that stops it. */
   onSwap(swapped: () => void): () => void;
@@ -93,7 +95,12 @@ export async function listen(
       report(refusal("LIMIT_EXCEEDED"), { remoteAddress, at: performance.now() });
       return;
     }
-    begun.set(socket, { remoteAddress, at: performance.now(), leave });
+    begun.set(socket, {
+      remoteAddress,
+      at: performance.now(),
+      trust: context.trust(),
+      leave,
+    });
     strangers.add(socket);
     socket.once("close", () => {
       leave();
@@ -117,7 +124,7 @@ export async function listen(
       admitted(socket, protocol, start, undefined);
       return;
     }
-    const verdict = judgeConnection(socket, context.grounds());
+    const verdict = judgeConnection(socket, context.grounds(), { handshakeTrust: start.trust });
     const refused = verdict.ok ? overLimit(verdict) : verdict.refusal;
     if (refused !== undefined) {
       report(refused, start);
@@ -193,6 +200,7 @@ export async function listen(
       (raw && begun.get(raw)) ?? {
         remoteAddress: addressOf(socket),
         at: performance.now(),
+        trust: context.trust(),
         leave: ignore,
       }
     );
@@ -281,6 +289,8 @@ function ignore(): void {}
 interface Begun {
   readonly remoteAddress: string;
   readonly at: number;
+  /** What OpenSSL was given for this handshake. */
+  readonly trust: Trust;
   readonly leave: () => void;
 }
 

@@ -10,6 +10,8 @@ import type { DialAddress, DialOptions, Dialled } from "./dialer.ts";
 import { TlsError } from "./errors.ts";
 import type { TlsEventListener } from "./events.ts";
 import { watchExpiry } from "./expiry.ts";
+import { createHttpAdapters } from "./http-adapters.ts";
+import type { HttpAdapters } from "./http-adapters.ts";
 import { parseIdentity } from "./identity.ts";
 import type { Identity, IdentitySource, Purpose } from "./identity.ts";
 import { listen } from "./listener.ts";
@@ -58,7 +60,7 @@ export interface ReloadReport {
 }
 
 /** A running mutual TLS: it listens and dials with the newest good identity, trust and revocation. */
-export interface MutualTls {
+export interface MutualTls extends HttpAdapters {
   /** @throws TlsError LISTEN_FAILED, IDENTITY_INVALID (the certificate is not for servers), CLOSED */
   listen(address: ListenAddress, protocols: ListenProtocols): Promise<Listener>;
   /** @throws TlsError DIAL_FAILED, REFUSED, CLOSED */
@@ -155,13 +157,14 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
     if (closed) throw new TlsError("CLOSED", "this mutual TLS runtime was closed");
   }
 
-  return {
+  const runtime: Omit<MutualTls, keyof HttpAdapters> = {
     async listen(address, protocols) {
       requireOpen();
       requirePurpose(identity.current, "server");
       purposesInUse.add("server");
       const listener = await listen(address, protocols, {
         contextOptions: () => contexts.options,
+        trust: () => trust.current,
         grounds: () => grounds({ side: "server", admit: options.admit }),
         onSwap(swapped) {
           swapListeners.add(swapped);
@@ -178,6 +181,7 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
       requireOpen();
       return dial(address, dialOptions, {
         secureContext: () => contexts.client,
+        trust: () => trust.current,
         grounds: (expect) => grounds({ side: "client", expect }),
         onEvent,
       });
@@ -209,6 +213,7 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
       await Promise.all([...listeners].map((listener) => listener.close()));
     },
   };
+  return Object.assign(runtime, createHttpAdapters(runtime));
 }
 
 function requirePurpose(identity: Identity | undefined, purpose: Purpose): void {

@@ -59,14 +59,24 @@ export function isVerifiedPeer(value: unknown): value is VerifiedPeer {
  * Judges a TLS connection whose handshake is over, full or resumed, in either direction. Synchronous, and the
  * only way to a {@link VerifiedPeer}. Reasons are found in the order of S10: malformed, untrusted, validity,
  * purpose, name, revoked, not admitted.
+ *
+ * `handshakeTrust` is what OpenSSL was given when the handshake began. It may have changed since: the verdict
+ * rests on what is trusted now.
  */
-export function judgeConnection(socket: TLSSocket, grounds: Grounds): Verdict {
+export function judgeConnection(
+  socket: TLSSocket,
+  grounds: Grounds,
+  { handshakeTrust }: { handshakeTrust: Trust },
+): Verdict {
   const read = readPresented(socket, grounds);
   if ("code" in read) return { ok: false, refusal: read, presented: undefined };
   const facts = factsOf(socket);
   const verdict = judgePresented(read, facts, grounds);
   if (!verdict.ok) return verdict;
-  const objection = objectionOf(socket, verdict.peer, grounds.now);
+  const objection = objectionOf(socket, verdict.peer, {
+    now: grounds.now,
+    outdated: handshakeTrust !== grounds.trust,
+  });
   return objection === undefined ? verdict : { ok: false, refusal: objection, presented: read };
 }
 
@@ -284,15 +294,20 @@ function factsOf(socket: TLSSocket): ConnectionFacts {
 }
 
 /**
- * What OpenSSL objects to although our path stands. Two objections are known to be wrong and are passed over:
- * it wants self-signed anchors, and it refuses in the very second of notAfter, which RFC 5280 includes.
+ * What OpenSSL objects to although our path stands. Three objections are known to be wrong and are passed over:
+ * it wants self-signed anchors; it refuses in the very second of notAfter, which RFC 5280 includes; and where
+ * trust has changed during the handshake, it does not know the new anchors.
  */
-function objectionOf(socket: TLSSocket, peer: VerifiedPeer, now: Date): Refusal | undefined {
+function objectionOf(
+  socket: TLSSocket,
+  peer: VerifiedPeer,
+  { now, outdated }: { now: Date; outdated: boolean },
+): Refusal | undefined {
   if (socket.authorized) return undefined;
   // Typed as an Error, is the name of OpenSSL's error at run time (Node 26.10).
   const objection = String(socket.authorizationError);
   const anchor = peer.chain.at(-1);
-  const partial =
+  const partialPath =
     anchor !== undefined &&
     Buffer.compare(anchor.subject.der, anchor.issuer.der) !== 0 &&
     (objection === "UNABLE_TO_GET_ISSUER_CERT" ||
@@ -300,11 +315,21 @@ function objectionOf(socket: TLSSocket, peer: VerifiedPeer, now: Date): Refusal 
   const lastSecond =
     objection === "CERT_HAS_EXPIRED" &&
     peer.chain.some(({ notAfter }) => Math.abs(now.getTime() - notAfter.getTime()) < 1000);
-  if (partial || lastSecond) return undefined;
+  const unknownAnchor = outdated && anchorObjections.has(objection);
+  if (partialPath || lastSecond || unknownAnchor) return undefined;
   return refusal("CERTIFICATE_VERIFICATION_FAILED", {
     message: `OpenSSL objects to the certificate of ${peer.subject}: ${objection}`,
   });
 }
+
+/** How OpenSSL says that it does not have the anchor. */
+const anchorObjections: ReadonlySet<string> = new Set([
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
 
 /** The fixed sentence, and the peer's own dates where they are the reason. */
 function publicMessage(code: RefusalCode, leaf: Certificate, about: Certificate): string {
