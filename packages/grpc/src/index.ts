@@ -1,1 +1,76 @@
 // The public names of @handfast/grpc, grouped by reader.
+
+// For whoever serves.
+export { createServer } from "./server/server.ts";
+export type {
+  Server,
+  ServerLimits,
+  ServerListenOptions,
+  ServerOptions,
+  ServerTransport,
+  ShutdownOptions,
+} from "./server/server.ts";
+export type {
+  BidiStreamingHandler,
+  ClientStreamingHandler,
+  MethodHandler,
+  ServerStreamingHandler,
+  ServiceHandlers,
+  UnaryHandler,
+} from "./server/handlers.ts";
+export type { ServerCall } from "./server/call.ts";
+export type { ServerInterceptor } from "./server/interceptor.ts";
+export type { AnyMessage, MessageTaps, Next } from "./intercept.ts";
+export type { GrpcServerEvent, GrpcServerEventListener } from "./server/events.ts";
+export type { HealthControl, ReadinessCheck, ServingStatus } from "./health.ts";
+
+// Who may call what.
+export { allowEveryAdmittedPeer } from "./interceptors/authorise.ts";
+export type {
+  DecidingPolicy,
+  DecisionEvent,
+  LivePolicy,
+  PolicyDecision,
+  ServerPolicy,
+} from "./interceptors/authorise.ts";
+export { principalOf } from "./principal.ts";
+
+// For whoever calls.
+export { createClient } from "./client/client.ts";
+export type {
+  Client,
+  ClientLimits,
+  ClientOptions,
+  ClientTransport,
+  ConnectOptions,
+  ConnectResult,
+} from "./client/client.ts";
+export type { ClientCall } from "./client/call.ts";
+export type { ClientInterceptor } from "./client/interceptor.ts";
+export type {
+  BidiStreamingMethod,
+  CallOptions,
+  ClientMethod,
+  ClientMethods,
+  ClientStreamingMethod,
+  Outgoing,
+  ServerStreamingMethod,
+  UnaryMethod,
+} from "./client/method-types.ts";
+
+// What both ends say: statuses, details, headers.
+export { GrpcError, grpcErrors } from "./errors.ts";
+export type { GrpcErrorEntry, GrpcErrorOptions } from "./errors.ts";
+export { statusName, statusNumbers } from "./status.ts";
+export type { GrpcErrorCode, StatusName } from "./status.ts";
+export {
+  badRequest,
+  errorInfo,
+  readBadRequest,
+  readErrorInfo,
+  readRetryInfo,
+  retryInfo,
+} from "./details.ts";
+export type { ErrorInfo, FieldViolation, WithDetails } from "./details.ts";
+export { Metadata } from "./metadata.ts";
+export type { MetadataValue, ReadonlyMetadata } from "./metadata.ts";

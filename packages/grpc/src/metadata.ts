@@ -68,6 +68,13 @@ export class Metadata {
     this.#entries.delete(name.toLowerCase());
   }
 
+  /** Adds every value of another; names that belong to the protocol are left out. */
+  merge(other: Metadata): void {
+    for (const [name, value] of other) {
+      if (!isReserved(name)) this.#add(name, value);
+    }
+  }
+
   /** Every value with its name, in the order of the names' first appearance. */
   *[Symbol.iterator](): IterableIterator<readonly [name: string, value: MetadataValue]> {
     for (const [name, values] of this.#entries) {
@@ -103,6 +110,12 @@ export class Metadata {
   }
 }
 
+/** Metadata that is only read: what arrived. */
+export type ReadonlyMetadata = Pick<
+  Metadata,
+  "get" | "getAll" | "getBinary" | "getAllBinary" | "has" | "names" | typeof Symbol.iterator
+>;
+
 function textKey(name: string): string {
   const key = name.toLowerCase();
   if (key.endsWith("-bin")) {
@@ -127,10 +140,14 @@ function ownName(key: string): string {
       `metadata name ${JSON.stringify(key)}: expected letters, digits, "-", "_", "."`,
     );
   }
-  if (key.startsWith("grpc-") || reservedNames.has(key)) {
+  if (isReserved(key)) {
     throw new TypeError(`metadata ${key}: the name belongs to the protocol`);
   }
   return key;
+}
+
+function isReserved(key: string): boolean {
+  return key.startsWith("grpc-") || reservedNames.has(key);
 }
 
 function checkedText(name: string, value: string): string {

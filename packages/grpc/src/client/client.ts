@@ -1,0 +1,175 @@
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import type { Expectation, MutualTls } from "@handfast/tls";
+import { GrpcError } from "../errors.ts";
+import { Health, HealthCheckResponse_ServingStatus } from "../gen/grpc/health/v1/health_pb.ts";
+import { createGrpcJsChannel } from "../grpc-js-engine.ts";
+import { channelCredentials } from "./credentials.ts";
+import type { ClientInterceptor } from "./interceptor.ts";
+import { callForMany, callForOne } from "./invoke.ts";
+import type { Invoker } from "./invoke.ts";
+import type { CallOptions, ClientMethods, Outgoing } from "./method-types.ts";
+import { parseTarget } from "./target.ts";
+import type { Target } from "./target.ts";
+
+/** How a client is made. */
+export type ClientOptions = ClientTransport & {
+  /** "host:port", "dns:///host:port", "ipv4:127.0.0.1:port", "ipv6:[::1]:port" or "unix:path". */
+  readonly target: string;
+  /** How long each call may take that does not say so itself; 30,000 ms if absent, `Infinity` for ever. */
+  readonly deadlineMs?: number;
+  /** Run around each call, in the order listed. */
+  readonly interceptors?: readonly ClientInterceptor[];
+  /** How several addresses of one name are used: the first that answers (default), or all in turn. */
+  readonly loadBalancing?: "pick_first" | "round_robin";
+  readonly limits?: ClientLimits;
+};
+
+/** Mutual TLS, or by its dangerous name plaintext, which dials loopback addresses and Unix sockets only. */
+export type ClientTransport =
+  | {
+      readonly tls: MutualTls;
+      /** Whom to expect; the host that is dialled if absent. A Unix socket has no default. */
+      readonly expect?: Expectation;
+    }
+  | {
+      readonly dangerouslyPlaintext: true;
+      /** Lets a plaintext client dial any host: everybody on the way can read and answer. */
+      readonly dangerouslyPlaintextBeyondLoopback?: boolean;
+    };
+
+/** What a client bears. */
+export interface ClientLimits {
+  /** A longer response message, as sent or as inflated, is RESOURCE_EXHAUSTED; 4 MiB if absent. */
+  readonly maxReceiveMessageBytes?: number;
+  /** A longer request message is RESOURCE_EXHAUSTED; 4 MiB if absent. */
+  readonly maxSendMessageBytes?: number;
+}
+
+/** A typed client of one service: a function per method, and these two. */
+export type Client<Service extends DescService> = ClientMethods<Service> & {
+  /**
+   * Connects, and proves it with one health check: in TLS 1.3 a client is ready before the server has
+   * judged it, so that only an answer says that it was admitted. Fails at once when it is refused.
+   * Resolves with what the server says of its health, also if that is UNIMPLEMENTED or PERMISSION_DENIED.
+   *
+   * @throws {GrpcError} UNAUTHENTICATED or UNAVAILABLE, with `refusal` where the handshake or the
+   *   certificate was refused; DEADLINE_EXCEEDED after `timeoutMs` (10,000 if absent).
+   */
+  connect(options?: ConnectOptions): Promise<ConnectResult>;
+  /** Takes no more calls; those under way go on. Other clients of the same server keep their connection. */
+  close(): void;
+};
+
+/** Bounds of connecting. */
+export interface ConnectOptions {
+  /** For name, TCP, TLS, SETTINGS and the health check together. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What the server said once connected. */
+export interface ConnectResult {
+  readonly health: "SERVING" | "NOT_SERVING" | "UNIMPLEMENTED" | "PERMISSION_DENIED";
+}
+
+/**
+ * Creates a client. It dials when it is first used; clients of one target, identity and expectation share
+ * their connections.
+ *
+ * @throws {TypeError} for a target that is none, plaintext beyond loopback, or a service with a method
+ *   named connect or close.
+ */
+export function createClient<Service extends DescService>(
+  service: Service,
+  options: ClientOptions,
+): Client<Service> {
+  const target = parseTarget(options.target);
+  const limits = { ...defaultLimits, ...options.limits };
+  const channel = createGrpcJsChannel({
+    target: target.uri,
+    credentials: credentialsOf(options, target),
+    limits,
+    loadBalancing: options.loadBalancing ?? "pick_first",
+  });
+  const invoker: Invoker = {
+    channel,
+    target: options.target,
+    deadlineMs: options.deadlineMs ?? defaultDeadlineMs,
+    maxSendMessageBytes: limits.maxSendMessageBytes,
+    interceptors: options.interceptors ?? [],
+  };
+  const own = {
+    connect: (connectOptions: ConnectOptions = {}) => connect(invoker, connectOptions),
+    close: () => channel.close(),
+  };
+  const methods = service.methods.map((method) => {
+    if (Object.hasOwn(own, method.localName)) {
+      throw new TypeError(
+        `${service.typeName} has a method ${method.localName}: the name is taken`,
+      );
+    }
+    return [method.localName, methodOf(invoker, method)] as const;
+  });
+  // The functions were made from the same description that the type is.
+  return { ...Object.fromEntries(methods), ...own } as unknown as Client<Service>;
+}
+
+function credentialsOf(
+  options: ClientOptions,
+  target: Target,
+): ReturnType<typeof channelCredentials> | "plaintext" {
+  if ("tls" in options) {
+    if (target.host === undefined && options.expect === undefined) {
+      throw new TypeError(`target ${options.target}: a Unix socket has no name, give \`expect\``);
+    }
+    return channelCredentials({ tls: options.tls, host: target.host, expect: options.expect });
+  }
+  if (!target.local && options.dangerouslyPlaintextBeyondLoopback !== true) {
+    throw new TypeError(
+      `a plaintext client dials loopback addresses and Unix sockets only, not ${options.target}; ` +
+        "dangerouslyPlaintextBeyondLoopback lifts this",
+    );
+  }
+  return "plaintext";
+}
+
+function methodOf(invoker: Invoker, method: DescMethod): unknown {
+  const streams = {
+    unary: false,
+    server_streaming: false,
+    client_streaming: true,
+    bidi_streaming: true,
+  };
+  const many = method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming";
+  const call = many ? callForMany : callForOne;
+  return streams[method.methodKind]
+    ? (requests: Outgoing<typeof method.input>, options?: CallOptions) =>
+        call(invoker, method, requests, options)
+    : (request: never, options?: CallOptions) => call(invoker, method, [request], options);
+}
+
+async function connect(invoker: Invoker, options: ConnectOptions): Promise<ConnectResult> {
+  const { timeoutMs = defaultConnectMs, signal } = options;
+  try {
+    const response = await callForOne({ ...invoker, interceptors: [] }, Health.method.check, [{}], {
+      deadlineMs: timeoutMs,
+      ...(signal !== undefined && { signal }),
+    });
+    const { status } = response as unknown as { readonly status: number };
+    const serving = status === HealthCheckResponse_ServingStatus.SERVING;
+    return { health: serving ? "SERVING" : "NOT_SERVING" };
+  } catch (thrown) {
+    if (!(thrown instanceof GrpcError)) throw thrown;
+    if (thrown.code === "UNIMPLEMENTED" || thrown.code === "PERMISSION_DENIED") {
+      return { health: thrown.code };
+    }
+    throw thrown;
+  }
+}
+
+const defaultLimits: Required<ClientLimits> = {
+  maxReceiveMessageBytes: 4 * 1024 * 1024,
+  maxSendMessageBytes: 4 * 1024 * 1024,
+};
+const defaultDeadlineMs = 30_000;
+const defaultConnectMs = 10_000;

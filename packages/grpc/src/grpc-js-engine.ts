@@ -1,0 +1,300 @@
+/**
+ * The first engine: @grpc/grpc-js, driven through its connection injector on the server and through
+ * channel credentials of our own on the client. Nothing else in this package knows grpc-js, but the
+ * adapters for programs that use it themselves. Parts of what is used here are internal to grpc-js
+ * (marked below), so its version is pinned exactly.
+ */
+import type { Socket } from "node:net";
+import {
+  CallCredentials,
+  Channel,
+  ChannelCredentials,
+  Metadata as JsMetadata,
+  Server,
+  ServerCredentials,
+  ServerInterceptingCall,
+  experimental,
+  status,
+} from "@grpc/grpc-js";
+import type { ServerInterceptingCallInterface, StatusObject } from "@grpc/grpc-js";
+import type {
+  EngineChannel,
+  EngineClientCall,
+  EngineConnection,
+  EngineLimits,
+  EngineServerCall,
+  EngineServerListener,
+  EngineStatus,
+  Securer,
+  ServerEngine,
+} from "./engine.ts";
+import { Metadata } from "./metadata.ts";
+
+/** Creates the server's side. */
+export function createGrpcJsServerEngine(limits: EngineLimits): ServerEngine {
+  const server = new Server({
+    "grpc.enable_channelz": 0,
+    "grpc.max_concurrent_streams": limits.maxConcurrentStreams,
+    "grpc.max_receive_message_length": limits.maxReceiveMessageBytes,
+    "grpc.max_send_message_length": -1,
+  });
+  return {
+    register(path) {
+      server.register(path, unused, asBuffer, asBuffer, "bidi");
+    },
+    accept(socket, onCall): EngineConnection {
+      // One injector per connection: which call belongs to which peer is then never looked up.
+      const take = (
+        method: { readonly path: string },
+        call: ServerInterceptingCallInterface,
+      ): TakenCall => new TakenCall(call, () => takeCall(method.path, call, onCall));
+      const injector = server.createConnectionInjector(
+        experimental.createServerCredentialsWithInterceptors(ServerCredentials.createInsecure(), [
+          take,
+        ]),
+      );
+      injector.injectConnection(socket);
+      const drain = (): void => {
+        socket.off("close", drain);
+        injector.destroy();
+      };
+      socket.once("close", drain);
+      return { drain };
+    },
+  };
+}
+
+/** What grpc-js would run its handler on; it hands the call to us instead and runs nothing. */
+class TakenCall extends ServerInterceptingCall {
+  readonly #take: () => void;
+
+  constructor(call: ServerInterceptingCallInterface, take: () => void) {
+    super(call);
+    this.#take = take;
+  }
+
+  override start(): void {
+    this.#take();
+  }
+}
+
+function takeCall(
+  path: string,
+  call: ServerInterceptingCallInterface,
+  onCall: (call: EngineServerCall) => void,
+): void {
+  let listener: EngineServerListener | undefined;
+  let finished = false;
+  let sentByEngine: EngineStatus | undefined;
+  // grpc-js ends calls by itself (limits, deadlines); this is where it can be seen how. Internal.
+  const sendStatus = call.sendStatus.bind(call);
+  call.sendStatus = (status) => {
+    if (!finished)
+      sentByEngine = { status: status.code, message: status.details, details: undefined };
+    sendStatus(status);
+  };
+  call.start({
+    onReceiveMetadata(headers) {
+      const metadata = fromJs(headers);
+      if (metadata === undefined) {
+        call.sendStatus({
+          code: internal,
+          details: "a request header has bytes that may not travel",
+        });
+        return;
+      }
+      const deadline = Number(call.getDeadline());
+      onCall({
+        path,
+        headers: metadata,
+        deadline: Number.isFinite(deadline) ? deadline : undefined,
+        start(its) {
+          listener = its;
+        },
+        read: () => call.startRead(),
+        sendHeaders: (responseHeaders) => call.sendMetadata(toJs(responseHeaders)),
+        send: (message, written) => call.sendMessage(asBuffer(message), written),
+        finish(status, trailers) {
+          finished = true;
+          call.sendStatus({
+            code: status.status,
+            details: status.message,
+            metadata: trailersToJs(status, trailers),
+          });
+        },
+      });
+    },
+    onReceiveMessage: (message: Buffer) => listener?.onMessage(message),
+    onReceiveHalfClose: () => listener?.onEnd(),
+    onCancel() {
+      if (!finished) listener?.onGone(sentByEngine);
+    },
+  });
+}
+
+/** What a channel of this engine is made of. */
+export interface GrpcJsChannelOptions {
+  /** As gRPC writes targets: "dns:///host:port", "ipv4:…", "unix:…". */
+  readonly target: string;
+  readonly credentials: SecuringCredentials | "plaintext";
+  readonly limits: Pick<EngineLimits, "maxReceiveMessageBytes">;
+  readonly loadBalancing: "pick_first" | "round_robin";
+}
+
+/** Creates a channel. Channels of equal target, credentials and options share their connections. */
+export function createGrpcJsChannel(options: GrpcJsChannelOptions): EngineChannel {
+  const { credentials } = options;
+  const channel = new Channel(
+    options.target,
+    credentials === "plaintext" ? ChannelCredentials.createInsecure() : credentials,
+    {
+      "grpc.enable_channelz": 0,
+      "grpc.enable_http_proxy": 0,
+      "grpc.enable_retries": 0,
+      "grpc.service_config_disable_resolution": 1,
+      "grpc.service_config": JSON.stringify({
+        loadBalancingConfig: [{ [options.loadBalancing]: {} }],
+      }),
+      "grpc.max_receive_message_length": options.limits.maxReceiveMessageBytes,
+      "grpc.max_send_message_length": -1,
+    },
+  );
+  return {
+    close: () => channel.close(),
+    start(request, listener): EngineClientCall {
+      const call = channel.createCall(request.path, request.deadline, null, null, undefined);
+      let answered = false;
+      let written: (() => void) | undefined;
+      call.start(toJs(request.headers, { waitForReady: request.waitForReady }), {
+        onReceiveMetadata(headers) {
+          answered = true;
+          listener.onHeaders(fromJs(headers) ?? new Metadata());
+        },
+        onReceiveMessage: (message: Buffer) => listener.onMessage(message),
+        onReceiveStatus(status) {
+          const unanswered = !answered && status.code === unavailable;
+          const cause = unanswered ? failureBehind(status, credentials) : undefined;
+          listener.onStatus({ ...statusFromJs(status), cause });
+          written?.();
+        },
+      });
+      return {
+        read: () => call.startRead(),
+        halfClose: () => call.halfClose(),
+        cancel: () => call.cancelWithStatus(cancelled, "cancelled by this side"),
+        send(message, done) {
+          written = once(done);
+          call.sendMessageWithContext({ callback: written }, asBuffer(message));
+        },
+      };
+    },
+  };
+}
+
+/** Channel credentials whose connections are secured, and judged, by somebody else. */
+export class SecuringCredentials extends ChannelCredentials {
+  /** Why the newest attempt failed; undefined once one has succeeded. */
+  lastFailure: unknown;
+  readonly #secure: Securer;
+
+  constructor(secure: Securer) {
+    super();
+    this.#secure = secure;
+  }
+
+  override _isSecure(): boolean {
+    return true;
+  }
+
+  override _equals(other: ChannelCredentials): boolean {
+    return this === other;
+  }
+
+  /** Internal to grpc-js: how a subchannel asks for its connection. */
+  override _createSecureConnector(
+    _target: unknown,
+    _options: unknown,
+    callCredentials?: CallCredentials,
+  ): experimental.SecureConnector {
+    return {
+      connect: async (socket: Socket) => {
+        try {
+          const secured = await this.#secure(socket);
+          this.lastFailure = undefined;
+          return { socket: secured, secure: true };
+        } catch (thrown) {
+          this.lastFailure = thrown;
+          throw thrown;
+        }
+      },
+      waitForReady: () => Promise.resolve(),
+      getCallCredentials: () => callCredentials ?? CallCredentials.createEmpty(),
+      destroy: () => undefined,
+    };
+  }
+}
+
+/** grpc-js keeps of a failed connection only its text; the error with that text is the cause. */
+function failureBehind(
+  { details }: StatusObject,
+  credentials: SecuringCredentials | "plaintext",
+): unknown {
+  const failure = credentials === "plaintext" ? undefined : credentials.lastFailure;
+  return failure instanceof Error && details.includes(failure.message) ? failure : undefined;
+}
+
+function statusFromJs(status: StatusObject): EngineStatus & { readonly trailers: Metadata } {
+  const [details] = status.metadata.get(detailsTrailer);
+  status.metadata.remove(detailsTrailer);
+  return {
+    status: status.code,
+    message: status.details,
+    details: Buffer.isBuffer(details) ? details : undefined,
+    trailers: fromJs(status.metadata) ?? new Metadata(),
+  };
+}
+
+function trailersToJs({ details }: EngineStatus, trailers: Metadata): JsMetadata {
+  const metadata = toJs(trailers);
+  if (details !== undefined) metadata.set(detailsTrailer, asBuffer(details));
+  return metadata;
+}
+
+function toJs(metadata: Metadata, options?: { readonly waitForReady: boolean }): JsMetadata {
+  const result = new JsMetadata(options);
+  for (const [name, value] of metadata) {
+    result.add(name, typeof value === "string" ? value : asBuffer(value));
+  }
+  return result;
+}
+
+/** Undefined if a value has bytes that may not travel. What belongs to HTTP is left out. */
+function fromJs(metadata: JsMetadata): Metadata | undefined {
+  const names = Object.keys(metadata.getMap()).filter((name) => !transportNames.has(name));
+  return Metadata.fromWire(
+    names.flatMap((name) => metadata.get(name).map((value) => [name, value] as const)),
+  );
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function once(done: () => void): () => void {
+  let called = false;
+  return () => {
+    if (!called) done();
+    called = true;
+  };
+}
+
+function unused(): void {}
+
+const transportNames: ReadonlySet<string> = new Set([
+  "content-type",
+  "date",
+  "grpc-accept-encoding",
+  "grpc-encoding",
+]);
+const detailsTrailer = "grpc-status-details-bin";
+const { CANCELLED: cancelled, INTERNAL: internal, UNAVAILABLE: unavailable } = status;

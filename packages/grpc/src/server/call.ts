@@ -1,0 +1,257 @@
+import { randomUUID } from "node:crypto";
+import type { DescMethod } from "@bufbuild/protobuf";
+import type { Principal } from "@handfast/policy";
+import type { VerifiedPeer } from "@handfast/tls";
+import { encodeStatusDetails } from "../details.ts";
+import type { EngineServerCall, EngineServerListener, EngineStatus } from "../engine.ts";
+import { GrpcError } from "../errors.ts";
+import { Metadata } from "../metadata.ts";
+import type { ReadonlyMetadata } from "../metadata.ts";
+import { statusName } from "../status.ts";
+
+/** What a handler and an interceptor know of the call they serve. */
+export interface ServerCall {
+  /** The full name as it was called: "/bank.v1.BankService/Deposit". */
+  readonly method: string;
+  /** The method's description, as protobuf-es generated it. */
+  readonly descriptor: DescMethod;
+  /** Who calls, verified; undefined in plaintext and where no client certificate is asked for. */
+  readonly peer: VerifiedPeer | undefined;
+  /** The address of the other end; undefined on a Unix socket. */
+  readonly remoteAddress: string | undefined;
+  /** The peer's `x-request-id` if it is a plain one, else one of ours. */
+  readonly requestId: string;
+  /** When the caller stops waiting; undefined if never. */
+  readonly deadline: Date | undefined;
+  /** Aborts when the call ends before the handler: cancelled, past its deadline, cut or shut down. */
+  readonly signal: AbortSignal;
+  readonly requestHeaders: ReadonlyMetadata;
+  /** Sent before the first response message. Setting one later has no effect. */
+  readonly responseHeaders: Metadata;
+  /** Sent with the status. */
+  readonly responseTrailers: Metadata;
+  /** Sends the response headers now, rather than with the first message. */
+  sendHeaders(): void;
+}
+
+/** What a call is given by its connection and its server. */
+export interface CallContext {
+  readonly descriptor: DescMethod;
+  readonly peer: VerifiedPeer | undefined;
+  readonly principal: Principal;
+  readonly remoteAddress: string | undefined;
+  readonly maxSendMessageBytes: number;
+  /** Called once, when the status is known; undefined is OK. */
+  ended(call: OpenCall, error: GrpcError | undefined): void;
+}
+
+/** A call between its head and its status. It ends exactly once, whoever is first. */
+export class OpenCall implements ServerCall, EngineServerListener {
+  readonly startedAt: number = performance.now();
+  readonly requestId: string;
+  readonly deadline: Date | undefined;
+  receivedBytes = 0;
+  sentBytes = 0;
+  readonly #engine: EngineServerCall;
+  readonly #context: CallContext;
+  #abort: AbortController | undefined;
+  #abortReason: GrpcError | undefined;
+  /** Whoever waits for something that the end of the call must not keep waiting. */
+  readonly #waiting = new Set<(error: GrpcError) => void>();
+  #responseHeaders: Metadata | undefined;
+  #responseTrailers: Metadata | undefined;
+  #headersSent = false;
+  #ended = false;
+  #clientEnded = false;
+  #pendingRead: ((message: Uint8Array | undefined) => void) | undefined;
+  #deadlineTimer: NodeJS.Timeout | undefined;
+
+  constructor(engine: EngineServerCall, context: CallContext) {
+    this.#engine = engine;
+    this.#context = context;
+    this.requestId = requestIdOf(engine.headers);
+    this.deadline = engine.deadline === undefined ? undefined : new Date(engine.deadline);
+    engine.start(this);
+    this.#armDeadline();
+  }
+
+  get method(): string {
+    return this.#engine.path;
+  }
+
+  get descriptor(): DescMethod {
+    return this.#context.descriptor;
+  }
+
+  get peer(): VerifiedPeer | undefined {
+    return this.#context.peer;
+  }
+
+  get principal(): Principal {
+    return this.#context.principal;
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#context.remoteAddress;
+  }
+
+  get requestHeaders(): ReadonlyMetadata {
+    return this.#engine.headers;
+  }
+
+  get responseHeaders(): Metadata {
+    return (this.#responseHeaders ??= new Metadata());
+  }
+
+  get responseTrailers(): Metadata {
+    return (this.#responseTrailers ??= new Metadata());
+  }
+
+  get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      if (this.#abortReason !== undefined) this.#abort.abort(this.#abortReason);
+    }
+    return this.#abort.signal;
+  }
+
+  sendHeaders(): void {
+    if (this.#headersSent || this.#ended) return;
+    this.#headersSent = true;
+    this.#engine.sendHeaders(this.responseHeaders);
+  }
+
+  /** The next request message; undefined at the end. Rejects when the call is over. One at a time. */
+  read(): Promise<Uint8Array | undefined> {
+    if (this.#clientEnded) return Promise.resolve(undefined);
+    const message = new Promise<Uint8Array | undefined>((resolve) => {
+      this.#pendingRead = resolve;
+    });
+    this.#engine.read();
+    return this.orAborted(message);
+  }
+
+  /** Sends a response message; resolves when there is room for the next. */
+  send(message: Uint8Array): Promise<void> {
+    const limit = this.#context.maxSendMessageBytes;
+    if (message.length > limit) {
+      const text = `response message of ${message.length} bytes is larger than the limit of ${limit}`;
+      throw new GrpcError("RESOURCE_EXHAUSTED", text);
+    }
+    this.throwIfOver();
+    this.sendHeaders();
+    this.sentBytes += message.length;
+    return this.orAborted(
+      new Promise<void>((resolve) => {
+        this.#engine.send(message, resolve);
+      }),
+    );
+  }
+
+  /** Settles as `promise` does, or rejects when the call is ended before its handler is done. */
+  orAborted<Value>(promise: Promise<Value>): Promise<Value> {
+    if (this.#abortReason !== undefined) return Promise.reject(this.#abortReason);
+    return new Promise((resolve, reject) => {
+      this.#waiting.add(reject);
+      const settled = (): unknown => this.#waiting.delete(reject);
+      promise.then(resolve, reject).finally(settled);
+    });
+  }
+
+  throwIfOver(): void {
+    if (this.#abortReason !== undefined) throw this.#abortReason;
+  }
+
+  /** Ends the call with what its handler came to. */
+  finish(error: GrpcError | undefined): void {
+    if (!this.#end(error)) return;
+    if (this.#responseHeaders !== undefined && !this.#headersSent) {
+      this.#headersSent = true;
+      this.#engine.sendHeaders(this.#responseHeaders);
+    }
+    this.#sendStatus(error);
+  }
+
+  /** Ends the call over the head of its handler: its signal aborts, the peer reads this status. */
+  abort(error: GrpcError): void {
+    if (!this.#end(error)) return;
+    this.#sendStatus(error);
+    this.#fire(error);
+  }
+
+  onMessage(message: Uint8Array): void {
+    this.receivedBytes += message.length;
+    this.#settleRead(message);
+  }
+
+  onEnd(): void {
+    this.#clientEnded = true;
+    this.#settleRead(undefined);
+  }
+
+  onGone(status: EngineStatus | undefined): void {
+    const error = this.#goneError(status);
+    if (this.#end(error)) this.#fire(error);
+  }
+
+  #settleRead(message: Uint8Array | undefined): void {
+    const settle = this.#pendingRead;
+    this.#pendingRead = undefined;
+    settle?.(message);
+  }
+
+  #goneError(status: EngineStatus | undefined): GrpcError {
+    const code = status && statusName(status.status);
+    if (code !== undefined && code !== "OK") return new GrpcError(code, status?.message ?? "");
+    const late = this.deadline !== undefined && this.deadline.getTime() <= Date.now();
+    return late ? deadlineExceeded() : new GrpcError("CANCELLED", "the caller cancelled the call");
+  }
+
+  #fire(error: GrpcError): void {
+    this.#abortReason = error;
+    this.#abort?.abort(error);
+    for (const reject of this.#waiting) reject(error);
+  }
+
+  #end(error: GrpcError | undefined): boolean {
+    if (this.#ended) return false;
+    this.#ended = true;
+    clearTimeout(this.#deadlineTimer);
+    this.#context.ended(this, error);
+    return true;
+  }
+
+  #sendStatus(error: GrpcError | undefined): void {
+    const trailers = this.#responseTrailers ?? new Metadata();
+    if (error !== undefined) trailers.merge(error.trailers);
+    this.#engine.finish(
+      {
+        status: error?.status ?? 0,
+        message: error?.message ?? "",
+        details: error && encodeStatusDetails(error),
+      },
+      trailers,
+    );
+  }
+
+  #armDeadline(): void {
+    if (this.deadline === undefined) return;
+    const rest = this.deadline.getTime() - Date.now();
+    // Longer delays than this fire at once, and no call lives for 24 days.
+    if (rest > maxTimerMs) return;
+    this.#deadlineTimer = setTimeout(() => this.abort(deadlineExceeded()), Math.max(0, rest));
+  }
+}
+
+function deadlineExceeded(): GrpcError {
+  return new GrpcError("DEADLINE_EXCEEDED", "the deadline passed before the call was done");
+}
+
+/** A peer's request id is used only if it is a plain one (security.md S43). */
+function requestIdOf(headers: Metadata): string {
+  const given = headers.get("x-request-id");
+  return given !== undefined && requestIdPattern.test(given) ? given : randomUUID();
+}
+
+const requestIdPattern = /^[A-Za-z0-9-]{1,64}$/;
+const maxTimerMs = 2 ** 31 - 1;

@@ -1,0 +1,109 @@
+import type { Duplex } from "node:stream";
+import type { Principal } from "@handfast/policy";
+import type { DrainReason, LiveProtocol, Refusal, Session, VerifiedPeer } from "@handfast/tls";
+import type { EngineServerCall, ServerEngine } from "../engine.ts";
+import { GrpcError } from "../errors.ts";
+import { Metadata } from "../metadata.ts";
+import { OpenCall } from "./call.ts";
+import { serveCall } from "./serve-call.ts";
+import type { Passage, Route } from "./serve-call.ts";
+
+/** What a connection needs of its server. */
+export interface ConnectionContext {
+  readonly engine: ServerEngine;
+  readonly passage: Passage;
+  readonly maxSendMessageBytes: number;
+  route(path: string): Route | undefined;
+  ended(call: OpenCall, error: GrpcError | undefined): void;
+}
+
+/** Who is at the other end of a connection, found out once. */
+export interface ConnectionPeer {
+  readonly peer: VerifiedPeer | undefined;
+  readonly principal: Principal;
+  readonly remoteAddress: string | undefined;
+  /** Absent in plaintext. */
+  readonly session: Session | undefined;
+}
+
+/** One connection of a server and its calls. */
+export interface ServerConnection extends LiveProtocol {
+  readonly calls: ReadonlySet<OpenCall>;
+  destroy(): void;
+}
+
+/** Runs gRPC on a judged socket. */
+export function serveConnection(
+  socket: Duplex,
+  who: ConnectionPeer,
+  context: ConnectionContext,
+): ServerConnection {
+  const calls = new Set<OpenCall>();
+  let refused: Refusal | undefined;
+  let draining = false;
+  const connection = context.engine.accept(socket, onCall);
+
+  return {
+    calls,
+    activity: () => ({ callsInFlight: calls.size }),
+    drain,
+    destroy: () => socket.destroy(),
+  };
+
+  function onCall(engineCall: EngineServerCall): void {
+    const route = context.route(engineCall.path);
+    if (route === undefined) {
+      finish(engineCall, new GrpcError("UNIMPLEMENTED", "unknown method"));
+      return;
+    }
+    // After a change of trust or revocation this judges the peer again, and drains the connection (S11).
+    if (who.session?.admitted() === false || draining) {
+      finish(engineCall, refused === undefined ? goingAway() : refusalError(refused));
+      return;
+    }
+    const call = new OpenCall(engineCall, {
+      descriptor: route.method,
+      peer: who.peer,
+      principal: who.principal,
+      remoteAddress: who.remoteAddress,
+      maxSendMessageBytes: context.maxSendMessageBytes,
+      ended,
+    });
+    calls.add(call);
+    void serveCall(call, route, context.passage);
+  }
+
+  function ended(call: OpenCall, error: GrpcError | undefined): void {
+    calls.delete(call);
+    context.ended(call, error);
+  }
+
+  function drain(reason: DrainReason): void {
+    draining = true;
+    if (reason.kind === "refused") {
+      refused = reason.refusal;
+      // A revoked peer gets no grace: its calls are told why, before the socket is cut.
+      if (refused.code === "CERTIFICATE_REVOKED") {
+        for (const call of calls) call.abort(refusalError(refused));
+      }
+    }
+    connection.drain();
+  }
+}
+
+/** What a call reads whose peer is no longer admitted: the same as if it had been refused at the door. */
+function refusalError(refusal: Refusal): GrpcError {
+  return new GrpcError("UNAUTHENTICATED", `${refusal.code}: ${refusal.publicMessage}`, {
+    trailers: new Metadata({ "handfast-refusal": refusal.code }),
+  });
+}
+
+/** What a call reads that the end of its connection or server has overtaken. */
+export function goingAway(): GrpcError {
+  return new GrpcError("UNAVAILABLE", "the server is going away");
+}
+
+function finish(call: EngineServerCall, error: GrpcError): void {
+  const status = { status: error.status, message: error.message, details: undefined };
+  call.finish(status, error.trailers);
+}

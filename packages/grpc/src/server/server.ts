@@ -1,0 +1,280 @@
+import { once } from "node:events";
+import { createServer as createNetServer } from "node:net";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { DescService } from "@bufbuild/protobuf";
+import type { ListenAddress, MutualTls, Protocol } from "@handfast/tls";
+import { GrpcError } from "../errors.ts";
+import { Health } from "../gen/grpc/health/v1/health_pb.ts";
+import { createGrpcJsServerEngine } from "../grpc-js-engine.ts";
+import { createHealth } from "../health.ts";
+import type { HealthControl } from "../health.ts";
+import { createAuthoriser } from "../interceptors/authorise.ts";
+import type { DecisionEvent, ServerPolicy } from "../interceptors/authorise.ts";
+import { isLoopback } from "../loopback.ts";
+import { connectionPrincipal } from "../principal.ts";
+import type { OpenCall } from "./call.ts";
+import { goingAway, serveConnection } from "./connection.ts";
+import type { ConnectionContext, ConnectionPeer, ServerConnection } from "./connection.ts";
+import type { GrpcServerEventListener } from "./events.ts";
+import type { MethodHandler, ServiceHandlers } from "./handlers.ts";
+import type { ServerInterceptor } from "./interceptor.ts";
+import { createRefuser } from "./refuser.ts";
+import type { Route } from "./serve-call.ts";
+
+/** How a server is made. `policy` is required: see allowEveryAdmittedPeer for the one that has to be written out. */
+export type ServerOptions = ServerTransport & {
+  /** Decides every call: what `compilePolicy` makes, one that is replaced at run time, or allowEveryAdmittedPeer(). */
+  readonly policy: ServerPolicy;
+  /**
+   * What becomes of calls without a verified peer (in plaintext, or where no client certificate is
+   * asked for): `refuse` (default) answers UNAUTHENTICATED, `ask-policy` lets the policy decide.
+   */
+  readonly unauthenticatedPeers?: "refuse" | "ask-policy";
+  /** Run around each call that the policy allows, in the order listed. */
+  readonly interceptors?: readonly ServerInterceptor[];
+  readonly limits?: ServerLimits;
+  /** `exempt`: the health service answers every admitted peer, whatever the policy; default `apply`. */
+  readonly healthPolicy?: "apply" | "exempt";
+  /** Called with each decision; must not throw. */
+  readonly onDecision?: (event: DecisionEvent) => void;
+  /** Called synchronously; must not throw. */
+  readonly onEvent?: GrpcServerEventListener;
+};
+
+/** Mutual TLS, or by its dangerous name plaintext, which binds only loopback addresses and Unix sockets. */
+export type ServerTransport =
+  | { readonly tls: MutualTls }
+  | {
+      readonly dangerouslyPlaintext: true;
+      /** Lets a plaintext server bind any address: everybody on the network can then read and call. */
+      readonly dangerouslyPlaintextBeyondLoopback?: boolean;
+    };
+
+/** What a server bears. */
+export interface ServerLimits {
+  /** A longer request message, as sent or as inflated, is RESOURCE_EXHAUSTED; 4 MiB if absent. */
+  readonly maxReceiveMessageBytes?: number;
+  /** A longer response message is RESOURCE_EXHAUSTED; 4 MiB if absent. */
+  readonly maxSendMessageBytes?: number;
+  /** Calls at a time on one connection; 100 if absent. */
+  readonly maxConcurrentStreams?: number;
+}
+
+/** Where a server listens, and whether it asks for client certificates (default: required). */
+export type ServerListenOptions = ListenAddress & {
+  readonly clientCertificates?: "required" | "none";
+};
+
+/** How a server ends. */
+export interface ShutdownOptions {
+  /** How long calls in flight may go on after GOAWAY; 10,000 ms if absent. */
+  readonly graceMs?: number;
+  /** How long to be NOT_SERVING before GOAWAY, so that load balancers notice; 0 if absent. */
+  readonly announceMs?: number;
+}
+
+/** A gRPC server. It has the health service built in. */
+export interface Server {
+  readonly health: HealthControl;
+  /**
+   * Serves a service; its health is SERVING from now on.
+   * @throws {TypeError} if it is served already, or a method has no handler.
+   */
+  add<Service extends DescService>(service: Service, handlers: ServiceHandlers<Service>): void;
+  /**
+   * Binds an address; `port: 0` takes a free one. May be called for several.
+   * @throws {TlsError} LISTEN_FAILED
+   * @throws {TypeError} for a plaintext server beyond loopback.
+   */
+  listen(options: ServerListenOptions): Promise<ListenAddress>;
+  /** NOT_SERVING, a pause, GOAWAY, then calls in flight have their grace; ends in bounded time. */
+  shutdown(options?: ShutdownOptions): Promise<void>;
+}
+
+/** Creates a server. It serves nothing but health until something is added, and nobody until it listens. */
+export function createServer(options: ServerOptions): Server {
+  const onEvent = options.onEvent ?? (() => undefined);
+  const limits = { ...defaultLimits, ...options.limits };
+  const health = createHealth((change) => onEvent({ type: "readiness", ...change }));
+  const engine = createGrpcJsServerEngine(limits);
+  const routes = new Map<string, Route>();
+  const connections = new Set<ServerConnection>();
+  const listeners = new Set<{ close(): Promise<void> }>();
+  const refuser = createRefuser();
+  let shuttingDown: Promise<void> | undefined;
+  let allGone: (() => void) | undefined;
+
+  const authoriser = createAuthoriser({
+    policy: options.policy,
+    unauthenticatedPeers: options.unauthenticatedPeers ?? "refuse",
+    applies: (call) => options.healthPolicy !== "exempt" || call.descriptor.parent !== Health,
+    onDecision: options.onDecision ?? (() => undefined),
+  });
+  const context: ConnectionContext = {
+    engine,
+    maxSendMessageBytes: limits.maxSendMessageBytes,
+    route: (path) => routes.get(path),
+    passage: {
+      gates: [authoriser.gate],
+      interceptors: options.interceptors ?? [],
+      fault: ({ method, requestId }, error) =>
+        onEvent({ type: "handler-fault", method, requestId, error }),
+    },
+    ended(call, error) {
+      authoriser.ended(call);
+      reportCall(call, error);
+    },
+  };
+  const protocol: Protocol = {
+    accept: (socket, peer, session) =>
+      attach(socket, {
+        peer,
+        session,
+        principal: connectionPrincipal(peer, "tls"),
+        remoteAddress: socket.remoteAddress,
+      }),
+    refuse: (socket, refusal) => refuser.refuse(socket, refusal),
+  };
+  add(Health, health.handlers);
+
+  return {
+    health,
+    add,
+    async listen(listenOptions) {
+      if (shuttingDown !== undefined) throw new TypeError("the server was shut down");
+      const { clientCertificates = "required", ...address } = listenOptions;
+      const listener =
+        "tls" in options
+          ? await options.tls.listen(address, { h2: protocol, clientCertificates })
+          : await listenPlaintext(address, options.dangerouslyPlaintextBeyondLoopback ?? false);
+      listeners.add(listener);
+      return listener.address;
+    },
+    shutdown: (shutdownOptions = {}) => (shuttingDown ??= shutdown(shutdownOptions)),
+  };
+
+  function add<Service extends DescService>(
+    service: Service,
+    handlers: ServiceHandlers<Service>,
+  ): void {
+    const added = service.methods.map((method): Route => {
+      const path = `/${service.typeName}/${method.name}`;
+      const handler = (handlers as Record<string, unknown>)[method.localName];
+      if (routes.has(path)) throw new TypeError(`${path} is served already`);
+      if (typeof handler !== "function" || handler === inherited[method.localName]) {
+        throw new TypeError(`${path} needs a handler: expected a function ${method.localName}`);
+      }
+      return { path, method, handler: handler.bind(handlers) as MethodHandler<typeof method> };
+    });
+    for (const route of added) {
+      routes.set(route.path, route);
+      engine.register(route.path);
+    }
+    health.setStatus(service, "SERVING");
+  }
+
+  function attach(socket: Duplex, who: ConnectionPeer): ServerConnection {
+    const connection = serveConnection(socket, who, context);
+    connections.add(connection);
+    socket.once("close", () => {
+      connections.delete(connection);
+      if (connections.size === 0) allGone?.();
+    });
+    if (shuttingDown !== undefined) connection.drain({ kind: "closing" });
+    return connection;
+  }
+
+  async function listenPlaintext(
+    address: ListenAddress,
+    beyondLoopback: boolean,
+  ): Promise<{ address: ListenAddress; close(): Promise<void> }> {
+    const where = "path" in address ? address.path : `${address.host}:${address.port}`;
+    if ("host" in address && !isLoopback(address.host) && !beyondLoopback) {
+      throw new TypeError(
+        `a plaintext server binds loopback addresses and Unix sockets only, not ${where}; ` +
+          "dangerouslyPlaintextBeyondLoopback lifts this",
+      );
+    }
+    const server = createNetServer({ noDelay: true, keepAlive: true }, (socket: Socket) => {
+      socket.on("error", () => socket.destroy());
+      attach(socket, {
+        peer: undefined,
+        session: undefined,
+        principal: connectionPrincipal(undefined, "plaintext"),
+        remoteAddress: socket.remoteAddress,
+      });
+    });
+    await once(server.listen(address), "listening");
+    onEvent({ type: "plaintext-warning", address: where });
+    const bound = server.address();
+    return {
+      address:
+        typeof bound === "object" && bound !== null
+          ? { host: bound.address, port: bound.port }
+          : address,
+      close: () => new Promise((resolve) => server.close(() => resolve())),
+    };
+  }
+
+  async function shutdown({ graceMs = 10_000, announceMs = 0 }: ShutdownOptions): Promise<void> {
+    health.shutDown();
+    if (announceMs > 0) await delay(announceMs);
+    const closed = [...listeners].map((listener) => listener.close());
+    for (const connection of connections) {
+      connection.drain({ kind: "closing" });
+      // Whoever watches our health has been told, and would otherwise use up the grace.
+      for (const call of connection.calls) {
+        if (call.descriptor === Health.method.watch) call.abort(goingAway());
+      }
+    }
+    refuser.close();
+    await gone(graceMs);
+    for (const connection of connections) {
+      for (const call of connection.calls) call.abort(goingAway());
+    }
+    await gone(farewellMs);
+    for (const connection of connections) connection.destroy();
+    authoriser.close();
+    await Promise.all(closed);
+  }
+
+  /** Waits until every connection has ended, but not longer than it may take. */
+  function gone(withinMs: number): Promise<void> {
+    if (connections.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, withinMs);
+      allGone = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  function reportCall(call: OpenCall, error: GrpcError | undefined): void {
+    if (options.onEvent === undefined) return;
+    onEvent({
+      type: "call",
+      method: call.method,
+      requestId: call.requestId,
+      identity: call.peer?.identity,
+      remoteAddress: call.remoteAddress,
+      code: error?.code ?? "OK",
+      durationMs: performance.now() - call.startedAt,
+    });
+  }
+}
+
+function delay(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** What every object has without having been given it; no handler is called `toString`. */
+const inherited = Object.prototype as unknown as Readonly<Record<string, unknown>>;
+const defaultLimits: Required<ServerLimits> = {
+  maxReceiveMessageBytes: 4 * 1024 * 1024,
+  maxSendMessageBytes: 4 * 1024 * 1024,
+  maxConcurrentStreams: 100,
+};
+/** How long the last statuses of calls that were cut have to leave. */
+const farewellMs = 250;
