@@ -28,8 +28,11 @@ export { identityOf, spiffeIdOf } from "./identity.ts";
 export { parseSpiffeId, parseTrustDomain, type SpiffeId } from "./spiffe-id.ts";
 export { decodePem, encodePem, type PemBlock } from "./pem.ts";
 
+export { inspect, type CertificateDescription } from "./inspect.ts";
+export { lint, type LintFinding } from "./lint.ts";
+
 // who makes keys and certificates
-export { generateKeyPair, publicKeyMatches, type KeyPair } from "./keys.ts";
+export { exportKeyPair, generateKeyPair, publicKeyMatches, type KeyPair } from "./keys.ts";
 export { encodePrivateKey, parsePrivateKey } from "./private-key.ts";
 export {
   parsePublicKeyInfo,
@@ -45,6 +48,7 @@ export {
   type IssueCertificateOptions,
   type Issuer,
 } from "./issue-certificate.ts";
+export { trustDomainConstraints } from "./name-constraints-extension.ts";
 export { profiles, type Profile, type ProfileRules } from "./profile.ts";
 export type {
   NameConstraints,
@@ -54,16 +58,22 @@ export type {
 } from "./name-constraints-extension.ts";
 export { createSigner, verifySignature, type Signed, type Signer } from "./signature.ts";
 
-// who decides whether to trust
 export {
-  createSignatureMemo,
-  verifyChain,
-  type ChainPurpose,
-  type ChainReason,
-  type ChainVerdict,
-  type SignatureMemo,
-  type VerifyChainOptions,
-} from "./verify-chain.ts";
+  createRequest,
+  parseRequest,
+  requestToPem,
+  type CertificateRequest,
+  type CreateRequestOptions,
+} from "./request.ts";
+export { encodePkcs12, parsePkcs12, type Pkcs12Contents, type Pkcs12Input } from "./pkcs12.ts";
+
+// who decides whether to trust
+export { verifyChain, type VerifyChainOptions } from "./verify-chain.ts";
+export type { ChainAccepted, ChainReason, ChainRefused, ChainVerdict } from "./chain-verdict.ts";
+export type { ChainPurpose } from "./judge-path.ts";
+export type { IssuingRules } from "./issuing-rules.ts";
+export { createAnchors, type Anchors } from "./anchors.ts";
+export { createSignatureMemo, type SignatureMemo } from "./signature-memo.ts";
 
 // when something is wrong
 export { X509Error, x509Errors, type X509ErrorCode } from "./errors.ts";

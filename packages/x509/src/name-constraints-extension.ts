@@ -2,6 +2,7 @@ import { context, contextPrimitive, DerReader, malformed, sequence, type DerValu
 import { X509Error } from "./errors.ts";
 import { parseIp } from "./ip-address.ts";
 import { hasHostileCharacters, readName, type Name } from "./name.ts";
+import { parseTrustDomain } from "./spiffe-id.ts";
 
 /** One subtree of a nameConstraints extension (RFC 5280 4.2.1.10). */
 export type NameSubtree =
@@ -63,6 +64,35 @@ export function encodeNameConstraints(input: NameConstraintsInput): DerValue {
   if (permitted.length > 0) lists.push(context(0, permitted));
   if (excluded.length > 0) lists.push(context(1, excluded));
   return sequence(lists);
+}
+
+/**
+ * The constraints of an issuing CA that is bound to a SPIFFE trust domain (S46): URI names of that
+ * host, and no DNS name, IP address or email address but those given. They bind the domain, never the
+ * path: the CA can name any workload of the domain.
+ */
+export function trustDomainConstraints(
+  trustDomain: string,
+  permitted: Omit<NameSubtreeInput, "uri" | "directory"> = {},
+): NameConstraintsInput {
+  const { dns = [], ip = [], email = [] } = permitted;
+  return {
+    permitted: {
+      uri: [parseTrustDomain(trustDomain)],
+      dns,
+      ip,
+      // RFC 5280 knows no constraint that excludes every mailbox; permitting one that cannot exist
+      // (RFC 6761) does.
+      email: email.length > 0 ? email : ["invalid"],
+    },
+    excluded: {
+      dns: dns.length > 0 ? [] : [""],
+      ip: [
+        ...(ip.some((range) => !range.includes(":")) ? [] : ["0.0.0.0/0"]),
+        ...(ip.some((range) => range.includes(":")) ? [] : ["::/0"]),
+      ],
+    },
+  };
 }
 
 function readSubtrees(list: DerReader): NameSubtree[] {

@@ -77,6 +77,14 @@ export function createSigner(privateKey: KeyObject): Signer {
   };
 }
 
+/** The name of a signature algorithm (`ECDSA-SHA256`), or its dotted OID. */
+export function signatureAlgorithmName(identifier: Uint8Array): string {
+  const known = fixedSchemes.find((scheme) => bytesEqual(scheme.identifier, identifier));
+  if (known) return known.name;
+  const dotted = algorithmOid(identifier);
+  return dotted === OID.rsaPss ? "RSASSA-PSS" : (weakAlgorithms.get(dotted) ?? dotted);
+}
+
 /** The dotted OID in an AlgorithmIdentifier. */
 export function algorithmOid(identifier: Uint8Array): string {
   return new DerReader(identifier).sequence("algorithm").oid("algorithm");
