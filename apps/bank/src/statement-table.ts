@@ -22,7 +22,7 @@ export function statementTable({ opening, entries, closing }: Statement): string
     ...entries.map((entry) => [
       entry.sequence.toString(),
       entry.postedAt === undefined ? "" : timestampDate(entry.postedAt).toISOString(),
-      [kinds[entry.kind], counterpartyOf(entry), printable(entry.description)]
+      [kinds[entry.kind] ?? "entry", counterpartyOf(entry), printable(entry.description)]
         .filter((part) => part !== "")
         .join(" "),
       signed(entry.amount),

@@ -11,6 +11,8 @@ export interface Narrator {
   show(text: string): void;
   /** Something that had to be true and was. */
   proven(text: string): void;
+  /** The last line. */
+  end(text: string): void;
 }
 
 /** A narrator that writes to standard output. */
@@ -34,6 +36,9 @@ export function createNarrator(out: NodeJS.WriteStream = process.stdout): Narrat
     },
     proven(text) {
       line(`   ${style("green", "✔")} ${text}`);
+    },
+    end(text) {
+      line(`\n${style("bold", text)}`);
     },
   };
 }

@@ -16,6 +16,8 @@ export interface Bank {
   readonly now: () => number;
   /** WatchBalance streams that are open, per caller. */
   readonly watchers: Map<string, number>;
+  /** Aborts when the bank begins to stop: streams that would never end by themselves end then. */
+  readonly stopping: AbortSignal;
 }
 
 /** The parts of a call that a handler of the bank reads. */
@@ -26,8 +28,10 @@ export function createBank(options: {
   readonly store: BankStore;
   readonly mode: BankMode;
   readonly now?: () => number;
+  readonly stopping?: AbortSignal;
 }): Bank {
-  return { now: Date.now, ...options, watchers: new Map() };
+  const stopping = options.stopping ?? new AbortController().signal;
+  return { now: Date.now, ...options, stopping, watchers: new Map() };
 }
 
 /** A change that a caller wants made once. */

@@ -11,7 +11,7 @@ export const watchLimit = 16;
  * The account now and again after each change, until the signal aborts. Changes that come faster than
  * the reader reads are told as one: the latest.
  *
- * @throws BankError ACCOUNT_NOT_FOUND, TOO_MANY_WATCHES
+ * @throws BankError ACCOUNT_NOT_FOUND, TOO_MANY_WATCHES, and STORE_UNAVAILABLE when the bank stops
  */
 export async function* watchAccount(
   bank: Bank,
@@ -19,11 +19,12 @@ export async function* watchAccount(
   { caller, signal }: { caller: string; signal: AbortSignal },
 ): AsyncGenerator<AccountState> {
   const release = admit(bank, caller);
-  const changes = createSignalledChanges(signal);
+  const changes = createSignalledChanges(AbortSignal.any([signal, bank.stopping]));
   const stop = bank.store.watch(name, changes.note);
   try {
     let version = -1n;
     while (!signal.aborted) {
+      if (bank.stopping.aborted) throw new BankError("STORE_UNAVAILABLE", "the bank is stopping");
       const account = await readAccount(bank, name);
       if (account.version > version) {
         version = account.version;

@@ -1,0 +1,32 @@
+// `npm run demo`: the whole story, for real. Exits 0 only if all of it was true.
+import { createAuthority, issueCertificates } from "./demo/certificates.ts";
+import { surviveKill } from "./demo/crash.ts";
+import { runAlicesSession, startBank } from "./demo/everyday.ts";
+import { createNarrator } from "./demo/narrator.ts";
+import { denyKiosksDeposit, refuseMissingCertificate, refuseStranger } from "./demo/refusals.ts";
+import { createWorld } from "./demo/world.ts";
+import { runAsProgram } from "./program.ts";
+
+const steps = [
+  createAuthority,
+  issueCertificates,
+  startBank,
+  runAlicesSession,
+  refuseStranger,
+  refuseMissingCertificate,
+  denyKiosksDeposit,
+  surviveKill,
+];
+
+await runAsProgram(async () => {
+  const start = performance.now();
+  const narrator = createNarrator();
+  const world = createWorld(narrator);
+  try {
+    for (const step of steps) await step(world);
+  } finally {
+    await world.close();
+  }
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  narrator.end(`All of it was true (${seconds} s). Nothing is left behind.`);
+});

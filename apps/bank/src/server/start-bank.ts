@@ -1,0 +1,119 @@
+import { createServer } from "@handfast/grpc";
+import type { Server, ServerTransport } from "@handfast/grpc";
+import type { CompiledPolicy } from "@handfast/policy";
+import { anyTrustedPeer, mutualTlsFromEnv } from "@handfast/tls";
+import type { ConfiguredTransport } from "@handfast/tls";
+import { BankError } from "../errors.ts";
+import { BankService, TellerService } from "../gen/bank/v1/bank_pb.ts";
+import { createBank } from "../service/bank.ts";
+import type { Bank } from "../service/bank.ts";
+import { createBankService } from "../service/bank-service.ts";
+import { reportBankErrors } from "../service/error-details.ts";
+import { createTellerService } from "../service/teller-service.ts";
+import { databasePath } from "../settings.ts";
+import type { Settings } from "../settings.ts";
+import { createSqliteStore } from "../store/sqlite.ts";
+import type { FailPoint } from "../store/sqlite-worker.ts";
+import type { BankMode } from "../store/store.ts";
+import { logGrpcEvent, logTlsEvent } from "./log.ts";
+import type { Log } from "./log.ts";
+import { loadPolicy } from "./policy.ts";
+
+/** A bank that serves. */
+export interface RunningBank {
+  readonly host: string;
+  readonly port: number;
+  /** Lets calls in flight end (10 s at most), then closes everything. */
+  stop(): Promise<void>;
+}
+
+/** How a bank is started. */
+export interface StartOptions {
+  readonly settings: Settings;
+  readonly log: Log;
+  /** For tests of recovery: the process dies by SIGKILL there. */
+  readonly failPoint?: FailPoint;
+}
+
+/**
+ * Starts a bank as its settings say: everything is validated before the first connection is accepted.
+ *
+ * @throws BankError, TlsError or PolicyError, each with a hint
+ */
+export async function startBank({ settings, log, failPoint }: StartOptions): Promise<RunningBank> {
+  const path = databasePath(settings);
+  refuseUnsupported(settings);
+  const policy = await loadPolicy(settings.POLICY_FILE);
+  const undo: (() => Promise<void>)[] = [];
+  try {
+    const transport = await mutualTlsFromEnv(settings, {
+      admit: anyTrustedPeer(),
+      onEvent: (event) => logTlsEvent(log, event),
+    });
+    if (transport.mode === "mutual-tls") undo.unshift(() => transport.mtls.close());
+    const mode: BankMode = transport.mode === "mutual-tls" ? "mtls" : "plaintext";
+    const store = await createSqliteStore({
+      path,
+      mode,
+      ...(failPoint === undefined ? {} : { failPoint }),
+    });
+    undo.unshift(() => store.close());
+    const stopping = new AbortController();
+    const bank = createBank({ store, mode, stopping: stopping.signal });
+    const server = createBankServer({ transport, policy, bank, log });
+    undo.unshift(() => server.shutdown({ graceMs }));
+    undo.unshift(async () => stopping.abort());
+    const address = await server.listen({ host: transport.host, port: transport.port });
+    const { host, port } = "host" in address ? address : transport;
+    log.info({ host, port, mode, database: path, policy: policy.name }, "listening");
+    return { host, port, stop: () => inOrder(undo) };
+  } catch (error) {
+    await inOrder(undo);
+    throw error;
+  }
+}
+
+function createBankServer(options: {
+  transport: ConfiguredTransport;
+  policy: CompiledPolicy;
+  bank: Bank;
+  log: Log;
+}): Server {
+  const { transport, policy, bank, log } = options;
+  const { store, mode } = bank;
+  const server = createServer({
+    ...serverTransport(transport),
+    policy,
+    interceptors: [reportBankErrors],
+    onEvent: (event) => logGrpcEvent(log, event),
+  });
+  server.add(BankService, createBankService(bank));
+  // In plaintext nobody has an identity, so nobody can be a teller.
+  if (mode === "mtls") server.add(TellerService, createTellerService(bank));
+  const ready = (): boolean => store.fault === undefined;
+  for (const service of ["", BankService, ...(mode === "mtls" ? [TellerService] : [])]) {
+    server.health.addCheck(service, { name: "store", ready, intervalMs: 1000 });
+  }
+  return server;
+}
+
+function serverTransport(
+  transport: ConfiguredTransport,
+): ServerTransport & { unauthenticatedPeers?: "ask-policy" } {
+  if (transport.mode === "mutual-tls") return { tls: transport.mtls };
+  return { dangerouslyPlaintext: true, unauthenticatedPeers: "ask-policy" };
+}
+
+function refuseUnsupported(settings: Settings): void {
+  if (settings.CRL_DIR === undefined) return;
+  // Ignored, it would look as if revocation were checked.
+  throw new BankError("CONFIG_INVALID", "CRL_DIR is set: this bank cannot check revocation yet", {
+    hint: "unset CRL_DIR",
+  });
+}
+
+async function inOrder(steps: readonly (() => Promise<void>)[]): Promise<void> {
+  for (const step of steps) await step();
+}
+
+const graceMs = 10_000;
