@@ -37,6 +37,7 @@ export interface AuthorityOptions {
 /** An authority: issues certificates, and keeps a record of each. */
 export interface Authority {
   readonly trustDomain: string;
+  readonly profiles: Readonly<Record<string, LeafProfile>>;
   /**
    * Issues one certificate. It is on disk in the inventory before this resolves, and peers that
    * trust `roots()` accept it for what its profile is for.
@@ -78,6 +79,7 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
 
   return {
     trustDomain,
+    profiles,
     async issue(request): Promise<IssuedCertificate> {
       const now = clock();
       const { name, issuer } = await activeSigner(now);

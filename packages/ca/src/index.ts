@@ -26,6 +26,7 @@ export { keysFromDirectory, readPassphraseFile } from "./keys.ts";
 export type { KeyDirectoryOptions, KeyStore } from "./keys.ts";
 
 // who keeps the records
+export { statusOf } from "./record.ts";
 export { openSqliteStore } from "./store/sqlite.ts";
 export type { SqliteStoreOptions } from "./store/sqlite.ts";
 export type {

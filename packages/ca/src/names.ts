@@ -35,6 +35,8 @@ export interface ServiceNamesOptions {
   readonly additional?: readonly string[];
   /** Adds localhost, 127.0.0.1 and ::1. Every service that has them can pose as localhost. */
   readonly local?: boolean;
+  /** What the profile may carry: other kinds are left out, unless they are added expressly. */
+  readonly kinds?: readonly (keyof AlternativeNames)[];
   /** The SPIFFE id: `/NAME` in the trust domain if not given; null for none. */
   readonly spiffeId?: string | null;
 }
@@ -46,13 +48,16 @@ export interface ServiceNamesOptions {
  * @throws CaError NAME_REFUSED
  */
 export function serviceNames(name: ServiceName, options: ServiceNamesOptions): AlternativeNames {
-  const { trustDomain, additional = [], local = false } = options;
+  const { trustDomain, additional = [], local = false, kinds = alternativeNameKinds } = options;
   const spiffeId =
     options.spiffeId === undefined ? `spiffe://${trustDomain}/${name}` : options.spiffeId;
-  const names = [
-    ...(isIP(name) !== 0 ? [{ kind: "ip" as const, value: name }] : []),
+  const own = [
+    ...(isIP(name) === 0 ? [] : [{ kind: "ip" as const, value: name }]),
     ...(isDnsName(name) ? [{ kind: "dns" as const, value: name.toLowerCase() }] : []),
     ...(spiffeId === null ? [] : [parseAlternativeName(`uri:${spiffeId}`)]),
+  ];
+  const names = [
+    ...own.filter(({ kind }) => kinds.includes(kind)),
     ...additional.map(parseAlternativeName),
     ...(local ? localNames : []),
   ];

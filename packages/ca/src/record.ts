@@ -1,7 +1,12 @@
 import { hash } from "node:crypto";
 import { identityOf, parseFingerprint } from "@handfast/x509";
 import type { Certificate, Fingerprint } from "@handfast/x509";
-import type { CertificateName, NewCertificateRecord } from "./store/store.ts";
+import type {
+  CertificateName,
+  CertificateRecord,
+  CertificateStatus,
+  NewCertificateRecord,
+} from "./store/store.ts";
 
 /** What the store keeps of a certificate, beside what only the authority knows. */
 export function recordOf(
@@ -27,6 +32,12 @@ export function recordOf(
     ...known,
     parent: known.parent,
   };
+}
+
+/** Whether a recorded certificate counts now; revoked is revoked, also after its expiry. */
+export function statusOf(record: CertificateRecord, now: Date): CertificateStatus {
+  if (record.revocation !== undefined) return "revoked";
+  return record.notAfter >= now ? "valid" : "expired";
 }
 
 function namesOf({ subject, subjectAltNames }: Certificate): CertificateName[] {

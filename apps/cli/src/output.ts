@@ -1,0 +1,35 @@
+import { escapeJson, escapeText } from "./escape.ts";
+
+/** The two streams of a command; nothing reaches them but through here, escaped (S64). */
+export interface Output {
+  /** One line of data on stdout. */
+  line(text?: string): void;
+  /** The whole result as one JSON document on stdout. */
+  json(value: unknown): void;
+  /** One line on stderr: what a person should know and a program need not. */
+  note(text: string): void;
+}
+
+/** An output on two streams. */
+export function createOutput(streams: {
+  readonly stdout: NodeJS.WritableStream;
+  readonly stderr: NodeJS.WritableStream;
+}): Output {
+  return {
+    line(text = ""): void {
+      streams.stdout.write(`${escapeText(text)}\n`);
+    },
+    json(value): void {
+      streams.stdout.write(`${escapeJson(value)}\n`);
+    },
+    note(text): void {
+      streams.stderr.write(`${escapeText(text)}\n`);
+    },
+  };
+}
+
+/** Lines of `name  value`, the values in one column. */
+export function columns(rows: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`.trimEnd());
+}
