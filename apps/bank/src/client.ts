@@ -15,7 +15,7 @@ await runAsProgram(async () => {
   const flags = ["account", "currency", "deposit", "withdraw"] as const;
   const { settings, extras, help } = readSettings(process.env, process.argv.slice(2), flags);
   if (help) {
-    process.stdout.write(usage);
+    process.stdout.write(usage());
     return;
   }
   const { account: accountId = "12345", currency = "USD" } = extras;
@@ -53,7 +53,8 @@ function clientTransport(transport: ConfiguredTransport): ClientTransport {
   return transport.mode === "mutual-tls" ? { tls: transport.mtls } : { dangerouslyPlaintext: true };
 }
 
-const usage = `usage: bank-client [FLAG…]
+function usage(): string {
+  return `usage: bank-client [FLAG…]
 
 Opens an account with the bank, deposits, withdraws, and prints the statement. The flags of the
 connection are also environment variables: --ca-file is CA_FILE.
@@ -70,3 +71,4 @@ connection are also environment variables: --ca-file is CA_FILE.
   --deposit AMOUNT     (1000)
   --withdraw AMOUNT    (250)
 `;
+}

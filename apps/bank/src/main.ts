@@ -7,7 +7,7 @@ import { readSettings } from "./settings.ts";
 await runAsProgram(async () => {
   const { settings, help } = readSettings(process.env, process.argv.slice(2));
   if (help) {
-    process.stdout.write(usage);
+    process.stdout.write(usage());
     return;
   }
   const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime });
@@ -24,7 +24,8 @@ await runAsProgram(async () => {
   process.once("SIGINT", stop);
 });
 
-const usage = `usage: bank [FLAG…]
+function usage(): string {
+  return `usage: bank [FLAG…]
 
 Serves bank.v1.BankService and bank.v1.TellerService over mutual TLS. Each flag is also an
 environment variable: --ca-file is CA_FILE.
@@ -39,3 +40,4 @@ environment variable: --ca-file is CA_FILE.
   --crl-dir DIR        certificate revocation lists
   --tls-enabled BOOL   false is plaintext, for local development only (true)
 `;
+}

@@ -25,7 +25,7 @@ test("the store does what the model does, for any commands in any batches", asyn
         await store.close();
       }
     }),
-    { numRuns: 25 },
+    { numRuns: 15 },
   );
 });
 

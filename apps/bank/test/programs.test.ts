@@ -1,0 +1,161 @@
+// The programs as processes: what they write and how they end.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import type { TestContext } from "node:test";
+import { describeFailure } from "../src/program.ts";
+import { startBank } from "../src/server/start-bank.ts";
+import { readSettings } from "../src/settings.ts";
+import type { Settings } from "../src/settings.ts";
+import { authority, bankFiles, createKeptLog, policyFile } from "./support/served-bank.ts";
+import { temporaryFolder } from "./support/temporary-folder.ts";
+
+test("the bank starts, serves a client's whole session, and stops on SIGTERM", async (t) => {
+  const settings = bankFiles(t);
+  const bank = await startProgram(t, { ...settings, POLICY_FILE: policyFile });
+  const client = await run("client.ts", ["--account", "abc"], clientSettings(t, bank.port));
+  assert.equal(client.stderr, "");
+  assert.equal(client.exitCode, 0);
+  assert.match(client.stdout, /^connected; the bank says SERVING\nopened account abc of spiffe:/);
+  assert.match(client.stdout, /closing balance +750\.00\n/);
+  const again = await run("client.ts", ["--account=abc"], clientSettings(t, bank.port));
+  assert.match(again.stdout, /account abc exists already\n/);
+  assert.match(again.stdout, /closing balance +1500\.00\n/);
+  bank.child.kill("SIGTERM");
+  const [exitCode] = (await once(bank.child, "exit")) as [number | null];
+  assert.equal(exitCode, 0);
+});
+
+test("a second bank on the same database does not start", async (t) => {
+  const settings = bankFiles(t);
+  await startProgram(t, settings);
+  const second = await run("main.ts", [], settings);
+  assert.equal(second.exitCode, 1);
+  assert.match(
+    second.stderr,
+    /^error: STORE_IN_USE: database .*: another process writes to it\nhint: /,
+  );
+});
+
+test("S22: what is wrong with the settings stops the start with one line and a hint", async (t) => {
+  const settings = bankFiles(t);
+  const folder = temporaryFolder(t);
+  const broken = join(folder, "policy.json");
+  writeFileSync(broken, `{ "name": "x", "allow_rules": [] }`);
+  const { CERT_FILE: _certificate, ...withoutCertificate } = settings;
+  const cases: [Settings, RegExp][] = [
+    [{ ...settings, CA_FILE: "" }, /^error: CONFIG_INVALID: CA_FILE is set but empty: /],
+    [{ ...settings, POLICY_FILE: " " }, /^error: CONFIG_INVALID: POLICY_FILE is set but empty: /],
+    [{ ...settings, TLS_ENABLED: "no" }, /^error: ENVIRONMENT_INVALID: TLS_ENABLED is "no"/],
+    [{ ...settings, PORT: "65536" }, /^error: ENVIRONMENT_INVALID: PORT is "65536"/],
+    [{ ...settings, CRL_DIR: folder }, /^error: CONFIG_INVALID: CRL_DIR is set: /],
+    [{ ...settings, POLICY_FILE: broken }, /^error: POLICY_INVALID: .*allow_rules/],
+    [
+      { ...settings, POLICY_FILE: join(folder, "none") },
+      /^error: CONFIG_INVALID: POLICY_FILE cannot be/,
+    ],
+    [
+      { ...settings, DATABASE_URL: "postgres://u:secret@h/d" },
+      /^error: CONFIG_INVALID: DATABASE_URL has/,
+    ],
+    [{ ...settings, KEY_FILE: policyFile }, /^error: IDENTITY_INVALID: /],
+    [withoutCertificate, /^error: ENVIRONMENT_INVALID: CERT_FILE not set/],
+  ];
+  for (const [env, expected] of cases) {
+    const told = await failureOfStart(env);
+    assert.match(told, expected);
+    assert.match(told, /^error: [^\n]*\nhint: [^\n]*\n$/);
+    assert.doesNotMatch(told, /secret|PRIVATE KEY/);
+  }
+  const program = await run("main.ts", [], { ...settings, CA_FILE: "" });
+  assert.equal(program.exitCode, 1);
+  assert.equal(program.stdout, "");
+  assert.equal(program.stderr, await failureOfStart({ ...settings, CA_FILE: "" }));
+});
+
+test("flags that do not exist are wrong usage, and --help tells those that do", async (t) => {
+  const settings = bankFiles(t);
+  for (const program of ["main.ts", "client.ts"]) {
+    const wrong = await run(program, ["--nothing"], settings);
+    assert.equal(wrong.exitCode, 2);
+    assert.match(wrong.stderr, /^error: .*--nothing.*\nhint: --help lists the flags\n$/);
+    const help = await run(program, ["--help"], {});
+    assert.equal(help.exitCode, 0);
+    assert.match(help.stdout, /--ca-file FILE/);
+  }
+  const amount = await run("client.ts", ["--deposit", "1.234"], settings);
+  assert.equal(amount.exitCode, 2);
+});
+
+test("a client that cannot connect says why, and soon", async (t) => {
+  const closed = await run("client.ts", [], { ...clientSettings(t, 1) });
+  assert.equal(closed.exitCode, 1);
+  assert.match(closed.stderr, /^error: UNAVAILABLE: .*\nhint: /);
+});
+
+/** What the server program would write if it were started so. */
+async function failureOfStart(env: Settings): Promise<string> {
+  try {
+    const { settings } = readSettings(env, []);
+    const bank = await startBank({ settings, log: createKeptLog() });
+    await bank.stop();
+    return "it started";
+  } catch (error) {
+    return describeFailure(error);
+  }
+}
+
+interface Finished {
+  readonly exitCode: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function clientSettings(t: TestContext, port: number): Settings {
+  const folder = temporaryFolder(t);
+  const alice = authority.issue({ name: "alice" });
+  const write = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text, { mode: 0o600 });
+    return join(folder, name);
+  };
+  return {
+    HOST: "127.0.0.1",
+    PORT: String(port),
+    CA_FILE: write("ca.pem", authority.bundlePem),
+    CERT_FILE: write("alice.pem", alice.certificateChainPem),
+    KEY_FILE: write("alice-key.pem", alice.privateKeyPem),
+  };
+}
+
+function spawnProgram(file: string, args: readonly string[], env: Settings) {
+  const path = join(import.meta.dirname, "../src", file);
+  const options = ["--conditions=@handfast/source", "--disable-warning=ExperimentalWarning"];
+  return spawn(process.execPath, [...options, path, ...args], {
+    env: { PATH: process.env["PATH"] ?? "", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: 20_000,
+  });
+}
+
+async function run(file: string, args: readonly string[], env: Settings): Promise<Finished> {
+  const child = spawnProgram(file, args, env);
+  const output = { stdout: "", stderr: "" };
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (output.stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (output.stderr += text));
+  await once(child, "close");
+  return { ...output, exitCode: child.exitCode };
+}
+
+async function startProgram(t: TestContext, env: Settings) {
+  const child = spawnProgram("main.ts", [], env);
+  t.after(() => child.kill("SIGKILL"));
+  for await (const line of createInterface({ input: child.stdout })) {
+    const record = JSON.parse(line) as { msg: string; port?: number };
+    if (record.msg === "listening") return { child, port: record.port ?? 0 };
+  }
+  throw new Error("the bank did not start");
+}
