@@ -2,13 +2,12 @@ import type { Certificate } from "./certificate.ts";
 import { isKnownExtension, type KeyUsage } from "./extensions.ts";
 import type { GeneralName } from "./general-name.ts";
 import { hex, type Fingerprint, type SerialNumber } from "./identifiers.ts";
+import { spiffeIdOf } from "./identity.ts";
 import { formatIp } from "./ip-address.ts";
 import { lint, type LintFinding } from "./lint.ts";
 import type { NameSubtree } from "./name-constraints-extension.ts";
 import type { PublicKeyInfo } from "./public-key.ts";
 import { signatureAlgorithmName } from "./signature.ts";
-import { parseSpiffeId } from "./spiffe-id.ts";
-import { X509Error } from "./errors.ts";
 
 /** What is in a certificate, as plain data (it survives `JSON.stringify`). */
 export interface CertificateDescription {
@@ -62,7 +61,7 @@ export interface CertificateDescription {
 export function inspect(certificate: Certificate): CertificateDescription {
   const { basicConstraints, known, nameConstraints, subjectAltNames } = certificate;
   const { authorityKeyIdentifier, subjectKeyIdentifier } = certificate;
-  const spiffeId = spiffeIdOf(subjectAltNames.uri);
+  const spiffeId = spiffeIdOf(certificate)?.uri;
   return {
     subject: certificate.subject.text,
     issuer: certificate.issuer.text,
@@ -107,13 +106,14 @@ export function inspect(certificate: Certificate): CertificateDescription {
   };
 }
 
-function remarksOn({ basicConstraints, nameConstraints, subjectAltNames }: Certificate): string[] {
+function remarksOn(certificate: Certificate): string[] {
+  const { basicConstraints, nameConstraints } = certificate;
   if (basicConstraints?.ca !== true) return [];
   const remarks: string[] = [];
   const hosts = (nameConstraints?.permitted ?? []).flatMap((subtree) =>
     subtree.type === "uri" ? [subtree.value] : [],
   );
-  const trustDomain = spiffeIdOf(subjectAltNames.uri);
+  const trustDomain = spiffeIdOf(certificate)?.uri;
   if (hosts.length > 0) {
     // S46: a URI constraint binds the host and never the path.
     remarks.push(
@@ -172,17 +172,6 @@ function prefixLength(mask: Uint8Array): number {
 function describeKey({ algorithm, kind, modulusBits }: PublicKeyInfo): string {
   if (kind === "unknown") return algorithm;
   return modulusBits === undefined ? keyNames[kind] : `${keyNames[kind]} ${modulusBits} bits`;
-}
-
-function spiffeIdOf(uris: readonly string[]): string | undefined {
-  const [uri, another] = uris;
-  if (uri === undefined || another !== undefined) return undefined;
-  try {
-    return parseSpiffeId(uri).uri;
-  } catch (error) {
-    if (error instanceof X509Error) return undefined;
-    throw error;
-  }
 }
 
 function rfc3339(date: Date): string {

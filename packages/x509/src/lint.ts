@@ -1,9 +1,8 @@
 import type { Certificate } from "./certificate.ts";
 import { isKnownExtension, type KeyUsage } from "./extensions.ts";
+import { spiffeIdOf } from "./identity.ts";
 import { OID } from "./oid.ts";
 import { signatureAlgorithmProblem } from "./signature.ts";
-import { X509Error } from "./errors.ts";
-import { parseSpiffeId } from "./spiffe-id.ts";
 
 /** One rule that a certificate breaks. */
 export interface LintFinding {
@@ -64,16 +63,6 @@ function selfSigned(certificate: Certificate): boolean {
 /** Only these usages, for a kind of key that cannot do the others. */
 function usesOthers(certificate: Certificate, allowed: readonly KeyUsage[]): boolean {
   return certificate.keyUsage?.some((usage) => !allowed.includes(usage)) ?? false;
-}
-
-function spiffeIdOf(certificate: Certificate): { path: string } | undefined {
-  const [uri] = certificate.subjectAltNames.uri;
-  try {
-    return uri === undefined ? undefined : parseSpiffeId(uri);
-  } catch (error) {
-    if (error instanceof X509Error) return undefined;
-    throw error;
-  }
 }
 
 function mustNotBeCritical(rule: string, section: string, name: string, oid: string): Rule {
@@ -311,7 +300,7 @@ const rules: readonly Rule[] = [
     "svid-id-invalid",
     "SPIFFE-ID 2",
     "the SPIFFE id is not valid",
-    (c) => isSvid(c) && spiffeIdOf(c) === undefined,
+    (c) => isSvid(c) && c.subjectAltNames.uri.length === 1 && spiffeIdOf(c) === undefined,
   ],
   [
     "svid-leaf-without-path",

@@ -1,0 +1,40 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+const folder = process.env["HANDFAST_VECTORS"];
+
+/** Why tests that read the vectors are skipped; false where they are present. */
+export const withoutVectors: string | false =
+  folder !== undefined && existsSync(join(folder, "rfc9881"))
+    ? false
+    : "HANDFAST_VECTORS does not name the folder of the test vectors";
+
+/** The files of the RFC 9881 examples whose names match. */
+export function rfc9881(pattern: RegExp): { name: string; text: string }[] {
+  if (folder === undefined || withoutVectors !== false) return [];
+  const examples = join(folder, "rfc9881");
+  return readdirSync(examples)
+    .filter((name) => pattern.test(name))
+    .map((name) => ({ name, text: readFileSync(join(examples, name), "utf8") }));
+}
+
+/** Every distinct certificate of x509-limbo, as PEM. */
+export function limboCertificates(): string[] {
+  if (folder === undefined || withoutVectors !== false) return [];
+  const limbo = JSON.parse(readFileSync(join(folder, "limbo.json"), "utf8")) as {
+    testcases: {
+      trusted_certs: string[];
+      untrusted_intermediates: string[];
+      peer_certificate: string;
+    }[];
+  };
+  return [
+    ...new Set(
+      limbo.testcases.flatMap((each) => [
+        ...each.trusted_certs,
+        ...each.untrusted_intermediates,
+        each.peer_certificate,
+      ]),
+    ),
+  ];
+}
