@@ -75,5 +75,13 @@ export type { IssuingRules } from "./issuing-rules.ts";
 export { createAnchors, type Anchors } from "./anchors.ts";
 export { createSignatureMemo, type SignatureMemo } from "./signature-memo.ts";
 
+// who revokes
+export { crlFromParts, parseCrl, type Crl, type CrlParts } from "./crl.ts";
+export type { CrlEntry } from "./crl-entries.ts";
+export type { CrlLimitation } from "./crl-extensions.ts";
+export { createCrlEntryList, type CrlEntryInput, type CrlEntryList } from "./crl-entry-list.ts";
+export { issueCrl, type IssueCrlOptions } from "./issue-crl.ts";
+export type { RevocationReason } from "./revocation-reason.ts";
+
 // when something is wrong
 export { X509Error, x509Errors, type X509ErrorCode } from "./errors.ts";
