@@ -19,7 +19,7 @@ test("inspect says in words what is in a file, certificate by certificate", asyn
   assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
   assert.match(
     stdout,
-    /^1 of 2\nsubject +CN=api\nissued by +\S.*\nidentity +spiffe:\/\/bank\.example\/api\nDNS +api\nIP +10\.0\.0\.7\nURI +spiffe:\/\/bank\.example\/api\ngood for +servers and clients\nvalid +\S+Z to \S+Z, ends in 24 hours\nkey +ecdsa-p256\nserial +[0-9a-f]+\nSHA-256 +[0-9a-f]{64}\n\n2 of 2\n/,
+    /^1 of 2\nsubject +CN=api\nissued by +\S.*\nidentity +spiffe:\/\/bank\.example\/api\nDNS +api\nIP +10\.0\.0\.7\nURI +spiffe:\/\/bank\.example\/api\ngood for +servers and clients\nvalid +\S+Z to \S+Z, ends in 24 hours\nkey +ECDSA P-256\nsignature +ECDSA-SHA256\nrevocation +no CRL or OCSP address in it\nserial +[0-9a-f]+\nSHA-256 +[0-9a-f]{64}\n\n2 of 2\n/,
   );
   assert.match(stdout, /issued by +itself\nidentity +the authority of spiffe:\/\/bank\.example\n/);
 });

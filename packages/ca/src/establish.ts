@@ -148,18 +148,28 @@ function constraintsOf(
   { dns = [], ip = [], email = [] }: NonNullable<EstablishOptions["permitted"]>,
 ): NameConstraintsInput {
   const bound = dns.length > 0 || ip.length > 0;
+  const [v6, v4] = [
+    ip.some((range) => range.includes(":")),
+    ip.some((range) => !range.includes(":")),
+  ];
   return {
-    permitted: { uri: [trustDomain], dns, ip, email },
+    permitted: {
+      uri: [trustDomain],
+      dns: bound && dns.length === 0 ? [nothing] : dns,
+      ip,
+      email: email.length === 0 ? [nothing] : email,
+    },
     excluded: {
-      ...(email.length === 0 ? { email: [everything] } : {}),
-      ...(bound && dns.length === 0 ? { dns: [everything] } : {}),
-      ...(bound && ip.length === 0 ? { ip: ["0.0.0.0/0", "::/0"] } : {}),
+      ip: [...(bound && !v4 ? ["0.0.0.0/0"] : []), ...(bound && !v6 ? ["::/0"] : [])],
     },
   };
 }
 
-/** The empty name stands for all names of its kind. */
-const everything = "";
+/**
+ * A domain that cannot exist (RFC 6761): to permit it alone is to permit none. The empty name would
+ * exclude all as well, but Java cannot read it.
+ */
+const nothing = "invalid";
 
 const rootName = "root-1";
 const issuingName = "issuing-1";

@@ -35,5 +35,6 @@ function purposesOf({ extendedKeyUsage = [] }: Certificate): readonly ChainPurpo
   const purposes: ChainPurpose[] = [];
   if (extendedKeyUsage.includes("serverAuth")) purposes.push("server");
   if (extendedKeyUsage.includes("clientAuth")) purposes.push("client");
+  if (extendedKeyUsage.includes("ocspSigning")) purposes.push("ocspSigning");
   return purposes.length === 0 ? ["any"] : purposes;
 }

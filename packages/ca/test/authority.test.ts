@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { generateKeyPair, verifyChain } from "@handfast/x509";
 import { createAuthority, establishAuthority } from "../src/index.ts";
+import type { AlternativeNames } from "../src/index.ts";
 import {
   memoryKeys,
   refusal,
@@ -177,9 +178,49 @@ test("S46: the issuing CA is bound to its trust domain and names no e-mail addre
   const { authority } = await temporaryAuthority(context);
   const { chain } = await authority.issue(requestFor("api"));
   assert.deepEqual(chain[1]?.nameConstraints, {
-    permitted: [{ type: "uri", value: "handfast.internal" }],
-    excluded: [{ type: "email", value: "" }],
+    permitted: [
+      { type: "uri", value: "handfast.internal" },
+      { type: "email", value: "invalid" },
+    ],
+    excluded: [],
   });
+});
+
+test("S46: names outside what the authority may name are never issued", async (context) => {
+  const bound = await temporaryAuthority(context, { permitted: { dns: ["bank.example"] } });
+  const issue = (names: Partial<AlternativeNames>) =>
+    bound.authority.issue(
+      requestFor("x", {
+        profile: "client",
+        names: { dns: [], ip: [], uri: [], email: [], ...names },
+      }),
+    );
+  await issue({ dns: ["api.bank.example"] });
+  await issue({ uri: ["spiffe://handfast.internal/any/path"] });
+  for (const names of [
+    { dns: ["bank.example.evil"] },
+    { dns: ["evilbank.example"] },
+    { ip: ["10.0.0.1"] },
+    { ip: ["::1"] },
+    { email: ["a@bank.example"] },
+  ]) {
+    await assert.rejects(issue(names), refusal("CERTIFICATE_UNUSABLE", /would not verify/));
+  }
+  const ranged = await temporaryAuthority(context, {
+    permitted: { ip: ["10.0.0.0/8"], email: ["bank.example"] },
+  });
+  const other = (names: Partial<AlternativeNames>) =>
+    ranged.authority.issue(
+      requestFor("x", {
+        profile: "client",
+        names: { dns: [], ip: [], uri: [], email: [], ...names },
+      }),
+    );
+  await other({ ip: ["10.1.2.3"] });
+  await other({ email: ["a@bank.example"] });
+  for (const names of [{ ip: ["11.0.0.1"] }, { ip: ["::1"] }, { dns: ["api"] }]) {
+    await assert.rejects(other(names), refusal("CERTIFICATE_UNUSABLE", /would not verify/));
+  }
 });
 
 test("a second authority does not replace the first", async (context) => {
