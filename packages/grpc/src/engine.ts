@@ -80,6 +80,8 @@ export interface EngineRequest {
   readonly headers: Metadata;
   /** Milliseconds since 1970; Infinity for none. */
   readonly deadline: number;
+  /** How many attempts at this call came before; sent as `grpc-previous-rpc-attempts` if any. */
+  readonly previousAttempts: number;
   /** Whether to wait while the channel cannot connect, rather than fail at once. */
   readonly waitForReady: boolean;
 }

@@ -150,7 +150,6 @@ export function createGrpcJsChannel(options: GrpcJsChannelOptions): EngineChanne
     {
       "grpc.enable_channelz": 0,
       "grpc.enable_http_proxy": 0,
-      "grpc.enable_retries": 0,
       "grpc.service_config_disable_resolution": 1,
       "grpc.service_config": JSON.stringify({
         loadBalancingConfig: [{ [options.loadBalancing]: {} }],
@@ -165,10 +164,14 @@ export function createGrpcJsChannel(options: GrpcJsChannelOptions): EngineChanne
       const call = channel.createCall(request.path, request.deadline, null, null, undefined);
       let answered = false;
       let written: (() => void) | undefined;
-      call.start(toJs(request.headers, { waitForReady: request.waitForReady }), {
-        onReceiveMetadata(headers) {
+      const headers = toJs(request.headers, { waitForReady: request.waitForReady });
+      if (request.previousAttempts > 0) {
+        headers.set("grpc-previous-rpc-attempts", String(request.previousAttempts));
+      }
+      call.start(headers, {
+        onReceiveMetadata(received) {
           answered = true;
-          listener.onHeaders(fromJs(headers) ?? new Metadata());
+          listener.onHeaders(fromJs(received) ?? new Metadata());
         },
         onReceiveMessage: (message: Buffer) => listener.onMessage(message),
         onReceiveStatus(status) {

@@ -33,6 +33,7 @@ export type {
   PolicyDecision,
   ServerPolicy,
 } from "./interceptors/authorise.ts";
+export type { RateLimitOptions, RateLimitRule } from "./interceptors/rate-limit.ts";
 export { principalOf } from "./principal.ts";
 
 // For whoever calls.
@@ -45,8 +46,8 @@ export type {
   ConnectOptions,
   ConnectResult,
 } from "./client/client.ts";
-export type { ClientCall } from "./client/call.ts";
-export type { ClientInterceptor } from "./client/interceptor.ts";
+export type { RetryOptions } from "./client/retry.ts";
+export type { ClientCall, ClientInterceptor } from "./client/interceptor.ts";
 export type {
   BidiStreamingMethod,
   CallOptions,

@@ -1,15 +1,15 @@
-import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod, DescService, MessageInitShape } from "@bufbuild/protobuf";
 import type { Expectation, MutualTls } from "@handfast/tls";
 import { GrpcError } from "../errors.ts";
 import { Health, HealthCheckResponse_ServingStatus } from "../gen/grpc/health/v1/health_pb.ts";
-import { createGrpcJsChannel } from "../grpc-js-engine.ts";
-import { channelCredentials } from "./credentials.ts";
+import { createPlaintextChannel, createSecureChannel } from "./channel.ts";
 import type { ClientInterceptor } from "./interceptor.ts";
 import { callForMany, callForOne } from "./invoke.ts";
-import type { Invoker } from "./invoke.ts";
+import type { ClientChannel, Invoker } from "./invoke.ts";
 import type { CallOptions, ClientMethods, Outgoing } from "./method-types.ts";
+import { createRetryRules } from "./retry.ts";
+import type { RetryOptions } from "./retry.ts";
 import { parseTarget } from "./target.ts";
-import type { Target } from "./target.ts";
 
 /** How a client is made. */
 export type ClientOptions = ClientTransport & {
@@ -17,6 +17,8 @@ export type ClientOptions = ClientTransport & {
   readonly target: string;
   /** How long each call may take that does not say so itself; 30,000 ms if absent, `Infinity` for ever. */
   readonly deadlineMs?: number;
+  /** How failed calls are tried again; the defaults of RetryOptions if absent. */
+  readonly retry?: RetryOptions | "never";
   /** Run around each call, in the order listed. */
   readonly interceptors?: readonly ClientInterceptor[];
   /** How several addresses of one name are used: the first that answers (default), or all in turn. */
@@ -85,18 +87,15 @@ export function createClient<Service extends DescService>(
 ): Client<Service> {
   const target = parseTarget(options.target);
   const limits = { ...defaultLimits, ...options.limits };
-  const channel = createGrpcJsChannel({
-    target: target.uri,
-    credentials: credentialsOf(options, target),
-    limits,
-    loadBalancing: options.loadBalancing ?? "pick_first",
-  });
+  const loadBalancing = options.loadBalancing ?? "pick_first";
+  const channel = channelOf(options, { target, limits, loadBalancing });
   const invoker: Invoker = {
     channel,
     target: options.target,
     deadlineMs: options.deadlineMs ?? defaultDeadlineMs,
     maxSendMessageBytes: limits.maxSendMessageBytes,
     interceptors: options.interceptors ?? [],
+    retry: createRetryRules(options.retry),
   };
   const own = {
     connect: (connectOptions: ConnectOptions = {}) => connect(invoker, connectOptions),
@@ -114,15 +113,16 @@ export function createClient<Service extends DescService>(
   return { ...Object.fromEntries(methods), ...own } as unknown as Client<Service>;
 }
 
-function credentialsOf(
+function channelOf(
   options: ClientOptions,
-  target: Target,
-): ReturnType<typeof channelCredentials> | "plaintext" {
+  common: Parameters<typeof createPlaintextChannel>[0],
+): ClientChannel {
+  const { target } = common;
   if ("tls" in options) {
     if (target.host === undefined && options.expect === undefined) {
       throw new TypeError(`target ${options.target}: a Unix socket has no name, give \`expect\``);
     }
-    return channelCredentials({ tls: options.tls, host: target.host, expect: options.expect });
+    return createSecureChannel({ ...common, tls: options.tls, expect: options.expect });
   }
   if (!target.local && options.dangerouslyPlaintextBeyondLoopback !== true) {
     throw new TypeError(
@@ -130,31 +130,33 @@ function credentialsOf(
         "dangerouslyPlaintextBeyondLoopback lifts this",
     );
   }
-  return "plaintext";
+  return createPlaintextChannel(common);
 }
 
 function methodOf(invoker: Invoker, method: DescMethod): unknown {
-  const streams = {
-    unary: false,
-    server_streaming: false,
-    client_streaming: true,
-    bidi_streaming: true,
-  };
+  const streams =
+    method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming";
   const many = method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming";
   const call = many ? callForMany : callForOne;
-  return streams[method.methodKind]
-    ? (requests: Outgoing<typeof method.input>, options?: CallOptions) =>
-        call(invoker, method, requests, options)
-    : (request: never, options?: CallOptions) => call(invoker, method, [request], options);
+  return streams
+    ? (requests: Outgoing<DescMessage>, options?: CallOptions) =>
+        call(invoker, method, { many: requests }, options)
+    : (request: MessageInitShape<DescMessage>, options?: CallOptions) =>
+        call(invoker, method, { one: request }, options);
 }
 
 async function connect(invoker: Invoker, options: ConnectOptions): Promise<ConnectResult> {
   const { timeoutMs = defaultConnectMs, signal } = options;
   try {
-    const response = await callForOne({ ...invoker, interceptors: [] }, Health.method.check, [{}], {
-      deadlineMs: timeoutMs,
-      ...(signal !== undefined && { signal }),
-    });
+    const response = await callForOne(
+      { ...invoker, interceptors: [] },
+      Health.method.check,
+      { one: {} },
+      {
+        deadlineMs: timeoutMs,
+        ...(signal !== undefined && { signal }),
+      },
+    );
     const { status } = response as unknown as { readonly status: number };
     const serving = status === HealthCheckResponse_ServingStatus.SERVING;
     return { health: serving ? "SERVING" : "NOT_SERVING" };

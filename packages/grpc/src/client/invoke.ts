@@ -1,39 +1,50 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod, MessageInitShape } from "@bufbuild/protobuf";
 import type { EngineChannel } from "../engine.ts";
 import { GrpcError } from "../errors.ts";
-import { Metadata } from "../metadata.ts";
 import { intercept } from "../intercept.ts";
-import type { MessageTaps } from "../intercept.ts";
-import { startAttempt } from "./call.ts";
-import type { Attempt, ClientCall } from "./call.ts";
-import type { ClientInterceptor } from "./interceptor.ts";
+import type { AnyMessage } from "../intercept.ts";
+import { Metadata } from "../metadata.ts";
+import { startAttempt } from "./attempt.ts";
+import { codecOf } from "./codec.ts";
+import type { Codec } from "./codec.ts";
+import { sendOnce, sendStream } from "./exchange.ts";
+import type { Exchange } from "./exchange.ts";
+import type { ClientCall, ClientInterceptor } from "./interceptor.ts";
 import type { CallOptions, Outgoing } from "./method-types.ts";
+import type { AttemptEnd, RetryRules } from "./retry.ts";
 
 /** What all calls of a client have in common. */
 export interface Invoker {
-  readonly channel: EngineChannel;
+  readonly channel: ClientChannel;
   readonly target: string;
   readonly deadlineMs: number;
   readonly maxSendMessageBytes: number;
   readonly interceptors: readonly ClientInterceptor[];
+  readonly retry: RetryRules;
 }
 
-type Message = MessageShape<DescMessage>;
+/** A channel that knows what it shows of itself. */
+export interface ClientChannel extends EngineChannel {
+  /** Changes when new connections would be made with another certificate or trust. */
+  readonly generation: number;
+}
+
+/** The requests of a call: one message, which may be sent again, or a stream. */
+export type Requests =
+  | { readonly one: MessageInitShape<DescMessage> }
+  | { readonly many: Outgoing<DescMessage> };
 
 /** A call that answers with one message. */
 export async function callForOne(
   invoker: Invoker,
   method: DescMethod,
-  requests: Outgoing<DescMessage>,
+  requests: Requests,
   options: CallOptions = {},
-): Promise<Message> {
-  let response: Message | undefined;
-  await run(invoker, method, options, async (attempt, codec) => {
-    void pump(attempt, requests, codec);
-    for (let bytes = await attempt.next(); bytes !== undefined; bytes = await attempt.next()) {
+): Promise<AnyMessage> {
+  let response: AnyMessage | undefined;
+  await run({ invoker, method, requests, options }, async (exchange, codec) => {
+    for (let bytes = await exchange.next(); bytes !== undefined; bytes = await exchange.next()) {
       if (response !== undefined) {
-        attempt.cancel();
         throw new GrpcError("UNIMPLEMENTED", "the server sent several messages, one was expected");
       }
       response = codec.decode(bytes);
@@ -49,114 +60,122 @@ export async function callForOne(
 export async function* callForMany(
   invoker: Invoker,
   method: DescMethod,
-  requests: Outgoing<DescMessage>,
+  requests: Requests,
   options: CallOptions = {},
-): AsyncGenerator<Message, undefined> {
-  const started = Promise.withResolvers<{ attempt: Attempt; codec: Codec } | undefined>();
-  const ended = run(invoker, method, options, async (attempt, codec) => {
-    void pump(attempt, requests, codec);
-    started.resolve({ attempt, codec });
+): AsyncGenerator<AnyMessage, undefined> {
+  const started = Promise.withResolvers<{ exchange: Exchange; codec: Codec } | undefined>();
+  const ended = run({ invoker, method, requests, options }, async (exchange, codec) => {
+    started.resolve({ exchange, codec });
   });
+  // An interceptor may end the call before it starts, with an error or without.
   ended.then(() => started.resolve(undefined), started.reject);
-  const exchange = await started.promise;
+  const call = await started.promise;
   try {
-    for (;;) {
-      const bytes = await exchange?.attempt.next();
-      if (exchange === undefined || bytes === undefined) break;
-      yield exchange.codec.decode(bytes);
+    for (let bytes = await call?.exchange.next(); bytes !== undefined;) {
+      const message = call?.codec.decode(bytes);
+      if (message !== undefined) yield message;
+      bytes = await call?.exchange.next();
     }
     await ended;
   } finally {
-    exchange?.attempt.cancel();
+    call?.exchange.cancel();
     await ended.catch(() => undefined);
   }
 }
 
-interface Codec {
-  encode(init: MessageInitShape<DescMessage>): Uint8Array;
-  decode(bytes: Uint8Array): Message;
+interface Running {
+  readonly invoker: Invoker;
+  readonly method: DescMethod;
+  readonly requests: Requests;
+  readonly options: CallOptions;
 }
 
 /** Runs a call through the interceptors; rejects with the error it ended with. */
 async function run(
-  invoker: Invoker,
-  method: DescMethod,
-  options: CallOptions,
-  exchange: (attempt: Attempt, codec: Codec) => Promise<void>,
+  running: Running,
+  read: (exchange: Exchange, codec: Codec) => Promise<void>,
 ): Promise<void> {
+  const { invoker, method, options } = running;
   const deadline = Date.now() + (options.deadlineMs ?? invoker.deadlineMs);
-  const headers = new Metadata();
-  if (options.headers instanceof Metadata) headers.merge(options.headers);
-  else if (options.headers !== undefined) headers.merge(new Metadata(options.headers));
   const call: ClientCall = {
     method: `/${method.parent.typeName}/${method.name}`,
     descriptor: method,
     target: invoker.target,
     deadline: Number.isFinite(deadline) ? new Date(deadline) : undefined,
-    requestHeaders: headers,
+    requestHeaders: headersOf(options),
   };
   await intercept(invoker.interceptors, call, async (taps) => {
-    const attempt = startAttempt(invoker.channel, {
-      path: call.method,
-      headers,
-      deadline,
-      waitForReady: options.waitForReady ?? false,
-      target: invoker.target,
-      signal: options.signal,
-      onHeaders: (received) => options.onHeaders?.(received),
-    });
+    const codec = codecOf(method, taps, invoker.maxSendMessageBytes);
+    const exchange = start(running, call, { deadline, codec });
     try {
-      await exchange(attempt, codecOf(method, taps, invoker.maxSendMessageBytes));
+      await read(exchange, codec);
     } catch (thrown) {
-      attempt.cancel();
+      exchange.cancel();
       throw thrown;
     }
-    const { error, trailers } = await attempt.ended;
+    const { error, trailers } = await exchange.ended;
     options.onTrailers?.(trailers);
     if (error !== undefined) throw error;
   });
 }
 
-/** Sends the requests, each when there is room for it. What goes wrong with them ends the call. */
-async function pump(
-  attempt: Attempt,
-  requests: Outgoing<DescMessage>,
-  codec: Codec,
-): Promise<void> {
-  try {
-    for await (const request of requests) {
-      if (attempt.over) return;
-      await attempt.send(codec.encode(request));
-    }
-    attempt.halfClose();
-  } catch (thrown) {
-    attempt.fail(thrown);
-  }
+function start(
+  { invoker, method, requests, options }: Running,
+  call: ClientCall,
+  { deadline, codec }: { readonly deadline: number; readonly codec: Codec },
+): Exchange {
+  const { channel, retry } = invoker;
+  const { signal } = options;
+  const attempt = (
+    previousAttempts: number,
+    onHeaders: () => void,
+  ): ReturnType<typeof startAttempt> =>
+    startAttempt(channel, {
+      path: call.method,
+      headers: call.requestHeaders,
+      deadline,
+      waitForReady: options.waitForReady ?? false,
+      previousAttempts,
+      target: invoker.target,
+      signal,
+      onHeaders(received) {
+        onHeaders();
+        options.onHeaders?.(received);
+      },
+    });
+  if ("many" in requests)
+    return sendStream(
+      attempt(0, () => undefined),
+      requests.many,
+      codec,
+    );
+
+  const { message, bytes } = codec.encode(requests.one);
+  const repeatable = retry.mayRepeat(method, message);
+  let generation = channel.generation;
+  let renewed = false;
+  return sendOnce(bytes, {
+    signal,
+    begin: attempt,
+    waitAfter(end: AttemptEnd, attempts) {
+      // Refused for its certificate, the call ran nowhere: with another certificate it may go again, once.
+      const refused = end.error?.code === "UNAUTHENTICATED" && end.error.refusal !== undefined;
+      if (refused && !renewed && channel.generation !== generation) {
+        renewed = true;
+        generation = channel.generation;
+        return 0;
+      }
+      const waitMs = retry.waitAfter(end, attempts);
+      if (!repeatable || waitMs === undefined) return undefined;
+      return Date.now() + waitMs < deadline ? waitMs : undefined;
+    },
+  });
 }
 
-function codecOf(method: DescMethod, taps: readonly MessageTaps[], maxBytes: number): Codec {
-  const { input, output } = method;
-  return {
-    encode(init) {
-      const message = create(input, init);
-      for (const tap of taps) tap.request?.(message);
-      const bytes = toBinary(input, message);
-      if (bytes.length <= maxBytes) return bytes;
-      const text = `request message of ${bytes.length} bytes is larger than the limit of ${maxBytes}`;
-      throw new GrpcError("RESOURCE_EXHAUSTED", text);
-    },
-    decode(bytes) {
-      const message = decode(output, bytes);
-      for (const tap of taps) tap.response?.(message);
-      return message;
-    },
-  };
-}
-
-function decode(schema: DescMessage, bytes: Uint8Array): Message {
-  try {
-    return fromBinary(schema, bytes);
-  } catch (cause) {
-    throw new GrpcError("INTERNAL", `the response is no valid ${schema.typeName}`, { cause });
+function headersOf({ headers }: CallOptions): Metadata {
+  const own = new Metadata();
+  if (headers !== undefined) {
+    own.merge(headers instanceof Metadata ? headers : new Metadata(headers));
   }
+  return own;
 }

@@ -11,6 +11,8 @@ import { createHealth } from "../health.ts";
 import type { HealthControl } from "../health.ts";
 import { createAuthoriser } from "../interceptors/authorise.ts";
 import type { DecisionEvent, ServerPolicy } from "../interceptors/authorise.ts";
+import { createRateLimit } from "../interceptors/rate-limit.ts";
+import type { RateLimitOptions } from "../interceptors/rate-limit.ts";
 import { isLoopback } from "../loopback.ts";
 import { connectionPrincipal } from "../principal.ts";
 import type { OpenCall } from "./call.ts";
@@ -34,6 +36,8 @@ export type ServerOptions = ServerTransport & {
   /** Run around each call that the policy allows, in the order listed. */
   readonly interceptors?: readonly ServerInterceptor[];
   readonly limits?: ServerLimits;
+  /** How often each identity may call; not limited if absent. Asked before the policy. */
+  readonly rateLimit?: RateLimitOptions;
   /** `exempt`: the health service answers every admitted peer, whatever the policy; default `apply`. */
   readonly healthPolicy?: "apply" | "exempt";
   /** Called with each decision; must not throw. */
@@ -116,7 +120,10 @@ export function createServer(options: ServerOptions): Server {
     maxSendMessageBytes: limits.maxSendMessageBytes,
     route: (path) => routes.get(path),
     passage: {
-      gates: [authoriser.gate],
+      gates: [
+        ...(options.rateLimit === undefined ? [] : [createRateLimit(options.rateLimit)]),
+        authoriser.gate,
+      ],
       interceptors: options.interceptors ?? [],
       fault: ({ method, requestId }, error) =>
         onEvent({ type: "handler-fault", method, requestId, error }),

@@ -1,21 +1,9 @@
-import type { DescMethod } from "@bufbuild/protobuf";
 import type { EngineChannel, EngineClientCall, EngineOutcome } from "../engine.ts";
 import { GrpcError } from "../errors.ts";
-import { Metadata } from "../metadata.ts";
+import type { Metadata } from "../metadata.ts";
+import type { Exchange } from "./exchange.ts";
 import { errorOf } from "./outcome.ts";
-
-/** What an interceptor of a client knows of the call it runs around. */
-export interface ClientCall {
-  /** "/bank.v1.BankService/Deposit". */
-  readonly method: string;
-  readonly descriptor: DescMethod;
-  /** As the client was given it. */
-  readonly target: string;
-  /** When the caller stops waiting; undefined if never. */
-  readonly deadline: Date | undefined;
-  /** What is sent; an interceptor may add to it before it calls `next`. */
-  readonly requestHeaders: Metadata;
-}
+import type { AttemptEnd } from "./retry.ts";
 
 /** How one attempt at a call is made. */
 export interface AttemptOptions {
@@ -24,30 +12,25 @@ export interface AttemptOptions {
   /** Milliseconds since 1970; Infinity for none. */
   readonly deadline: number;
   readonly waitForReady: boolean;
+  readonly previousAttempts: number;
   readonly target: string;
   readonly signal: AbortSignal | undefined;
   onHeaders(headers: Metadata): void;
 }
 
 /** One attempt at a call: bytes out, bytes in, and a status. */
-export interface Attempt {
-  /** The next response message; undefined once the call has ended, however. One at a time. */
-  next(): Promise<Uint8Array | undefined>;
+export interface Attempt extends Exchange {
   /** Sends a request message; resolves when there is room for the next, or the call is over. */
   send(message: Uint8Array): Promise<void>;
   halfClose(): void;
-  /** Gives the call up; without effect once it has ended. */
-  cancel(): void;
   /** Gives the call up because of this, which `ended` then tells. */
   fail(thrown: unknown): void;
   readonly over: boolean;
-  /** Resolves when the call has ended: with its error, or undefined for OK. Never rejects. */
-  readonly ended: Promise<{ readonly error: GrpcError | undefined; readonly trailers: Metadata }>;
 }
 
 /** Starts one attempt at a call. */
 export function startAttempt(channel: EngineChannel, options: AttemptOptions): Attempt {
-  const ended = Promise.withResolvers<{ error: GrpcError | undefined; trailers: Metadata }>();
+  const ended = Promise.withResolvers<AttemptEnd>();
   let over = false;
   let failure: GrpcError | undefined;
   let pending: ((message: Uint8Array | undefined) => void) | undefined;
