@@ -8,6 +8,7 @@ import type { Terminal } from "./terminal.ts";
 export interface Context {
   readonly output: Output;
   readonly env: NodeJS.ProcessEnv;
+  readonly stdin: NodeJS.ReadableStream;
   /** Undefined if nobody sits at one. */
   readonly terminal: Terminal | undefined;
   now(): Date;

@@ -9,8 +9,8 @@ export function escapeText(text: string): string {
 }
 
 /** JSON of a value, in which the same characters are JSON's own `\u` escapes. */
-export function escapeJson(value: unknown): string {
-  const json = JSON.stringify(value, undefined, 2);
+export function escapeJson(value: unknown, { lines }: { lines: boolean }): string {
+  const json = JSON.stringify(value, undefined, lines ? 2 : undefined);
   return json.replaceAll(shapelessButLineFeed, (character) =>
     Array.from({ length: character.length }, (_, index) => {
       return `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`;

@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { auditCommand } from "./commands/audit.ts";
 import { initCommand } from "./commands/init.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { issueCommand } from "./commands/issue.ts";
 import { listCommand } from "./commands/list.ts";
+import { policyCommand } from "./commands/policy.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import type { Context } from "./context.ts";
 import { reportFailure, UsageError } from "./failure.ts";
@@ -18,6 +20,7 @@ export async function main(): Promise<void> {
   process.exitCode = await run(process.argv.slice(2), {
     output: createOutput(process),
     env: process.env,
+    stdin: process.stdin,
     terminal: terminalOf(process),
     now: () => new Date(),
   });
@@ -79,4 +82,12 @@ function usageError({ code, message }: CommanderError, words: readonly string[])
   return new UsageError(problem, hint);
 }
 
-const commands = [initCommand, issueCommand, inspectCommand, verifyCommand, listCommand] as const;
+const commands = [
+  initCommand,
+  issueCommand,
+  listCommand,
+  inspectCommand,
+  verifyCommand,
+  policyCommand,
+  auditCommand,
+] as const;

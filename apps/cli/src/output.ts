@@ -6,6 +6,8 @@ export interface Output {
   line(text?: string): void;
   /** The whole result as one JSON document on stdout. */
   json(value: unknown): void;
+  /** One of many results, as one line of JSON on stdout. */
+  jsonLine(value: unknown): void;
   /** One line on stderr: what a person should know and a program need not. */
   note(text: string): void;
 }
@@ -20,7 +22,10 @@ export function createOutput(streams: {
       streams.stdout.write(`${escapeText(text)}\n`);
     },
     json(value): void {
-      streams.stdout.write(`${escapeJson(value)}\n`);
+      streams.stdout.write(`${escapeJson(value, { lines: true })}\n`);
+    },
+    jsonLine(value): void {
+      streams.stdout.write(`${escapeJson(value, { lines: false })}\n`);
     },
     note(text): void {
       streams.stderr.write(`${escapeText(text)}\n`);

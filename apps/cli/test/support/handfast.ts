@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Writable } from "node:stream";
+import { Readable, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -44,19 +44,26 @@ export function createShell(context: TestContext): Shell {
       env: { PATH: process.env["PATH"] ?? "", HANDFAST_HOME: home, ...options.env },
       input: options.input ?? "",
     });
+  const inHome = (options: RunOptions = {}): RunOptions => ({
+    ...options,
+    env: { HANDFAST_HOME: home, ...options.env },
+  });
   return {
     folder,
     home,
     run: spawned,
-    call: (words, options = {}) => call(words, { HANDFAST_HOME: home, ...options.env }),
+    call: (words, options) => call(words, inHome(options)),
     async json(words, options): Promise<unknown> {
-      const { stdout } = await call([...words, "--json"], { HANDFAST_HOME: home, ...options?.env });
+      const { stdout } = await call([...words, "--json"], inHome(options));
       return JSON.parse(stdout);
     },
   };
 }
 
-async function call(words: readonly string[], env: NodeJS.ProcessEnv): Promise<Transcript> {
+async function call(
+  words: readonly string[],
+  { env = {}, input = "" }: RunOptions,
+): Promise<Transcript> {
   const said = { stdout: "", stderr: "" };
   const streamTo = (name: keyof typeof said) =>
     new Writable({
@@ -67,7 +74,8 @@ async function call(words: readonly string[], env: NodeJS.ProcessEnv): Promise<T
     });
   const code = await run(words, {
     output: createOutput({ stdout: streamTo("stdout"), stderr: streamTo("stderr") }),
-    env,
+    env: { ...env },
+    stdin: Readable.from([input]),
     terminal: undefined,
     now: () => new Date(),
   });
