@@ -3,8 +3,8 @@ import { TlsError } from "./errors.ts";
 import { identityFromFiles } from "./identity.ts";
 import { createMutualTls } from "./mutual-tls.ts";
 import type { MutualTls, MutualTlsOptions } from "./mutual-tls.ts";
+import { crlFromDirectory } from "./crl-sources.ts";
 import { noRevocation } from "./revocation.ts";
-import type { RevocationSource } from "./revocation.ts";
 import { trustFromFile } from "./trust.ts";
 
 /** The settings that every server and client of Handfast reads, by name. */
@@ -21,13 +21,12 @@ export interface EnvironmentOptions extends Omit<
   "identity" | "trust" | "revocation"
 > {
   readonly admit: AdmissionRule;
-  /** Used where it is set; by default `CRL_DIR` is not supported and revocation is `noRevocation()`. */
-  readonly revocation?: RevocationSource;
 }
 
 /**
  * Mutual TLS from the configuration surface shared by every service: `HOST` (default `localhost`), `PORT`
- * (default 8443), `TLS_ENABLED` (`true` or `false`, default `true`), `CA_FILE`, `CERT_FILE`, `KEY_FILE`.
+ * (default 8443), `TLS_ENABLED` (`true` or `false`, default `true`), `CA_FILE`, `CERT_FILE`, `KEY_FILE`, and
+ * `CRL_DIR`: with it, whatever its CRLs say nothing about is refused; without it nothing is looked up.
  *
  * A variable that is set but empty stops the start: a template that filled in nothing must not switch a
  * protection off (S22).
@@ -49,12 +48,16 @@ export async function mutualTlsFromEnv(
     });
     return { mode: "plaintext", host, port };
   }
+  const crlDirectory = setting(env, "CRL_DIR");
   const files = requireSettings(env, ["CA_FILE", "CERT_FILE", "KEY_FILE"]);
   const mtls = await createMutualTls({
     ...options,
     identity: identityFromFiles({ certFile: files.CERT_FILE, keyFile: files.KEY_FILE }),
     trust: trustFromFile(files.CA_FILE),
-    revocation: options.revocation ?? noRevocation(),
+    revocation:
+      crlDirectory === undefined
+        ? noRevocation()
+        : crlFromDirectory(crlDirectory, { undetermined: "refuse" }),
   });
   return { mode: "mutual-tls", mtls, host, port };
 }

@@ -5,6 +5,7 @@ import type {
   ServerOptions as HttpServerOptions,
 } from "node:http";
 import type { AddressInfo } from "node:net";
+import { callbackify } from "node:util";
 
 import type { ListenAddress, Listener } from "./listener.ts";
 
@@ -49,23 +50,30 @@ function applySettings(server: HttpServer, options: Readonly<Record<string, unkn
 function listeningBy(server: HttpServer, serve: Serve): HttpServer {
   const closeServer = server.close.bind(server);
   let listener: Listener | undefined;
+  let closed = false;
 
   function listen(address: unknown): HttpServer {
-    serve(server, addressFrom(address)).then(
-      (bound) => {
-        listener = bound;
-        server.emit("listening");
-      },
-      (error: unknown) => server.emit("error", error),
-    );
+    callbackify(serve)(server, addressFrom(address), (error, bound) => {
+      if (error !== null) {
+        server.emit("error", error);
+        return;
+      }
+      if (closed) {
+        void bound.close();
+        return;
+      }
+      listener = bound;
+      server.emit("listening");
+    });
     return server;
   }
 
   function close(callback?: (error?: Error) => void): HttpServer {
     const bound = listener;
+    closed = true;
     listener = undefined;
     if (bound === undefined) return closeServer(callback);
-    void bound.close().then(() => {
+    callbackify(() => bound.close())(() => {
       closeServer();
       callback?.();
     });

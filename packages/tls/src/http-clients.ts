@@ -3,6 +3,7 @@ import type { AgentOptions } from "node:https";
 import type { ClientRequestArgs } from "node:http";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { callbackify } from "node:util";
 
 import { serverName } from "./admission.ts";
 import type { Expectation } from "./admission.ts";
@@ -37,15 +38,15 @@ export function undiciConnect(dial: Dial): UndiciConnect {
       callback(new TypeError(`undiciConnect speaks TLS only: expected "https:", got ${got}`), null);
       return;
     }
-    connect(dial, {
-      host: target.hostname,
-      port: target.port === "" ? 443 : Number(target.port),
-      socketPath: target.socketPath ?? undefined,
-      expect: target.expect,
-      alpn: target.allowH2 === true ? ["h2", "http/1.1"] : ["http/1.1"],
-    }).then(
-      (socket) => callback(null, socket),
-      (error: Error) => callback(error, null),
+    connectBy(dial)(
+      {
+        host: target.hostname,
+        port: target.port === "" ? 443 : Number(target.port),
+        socketPath: target.socketPath ?? undefined,
+        expect: target.expect,
+        alpn: target.allowH2 === true ? ["h2", "http/1.1"] : ["http/1.1"],
+      },
+      callback as Connected,
     );
   };
 }
@@ -87,16 +88,15 @@ class JudgingAgent extends Agent {
     options: ClientRequestArgs,
     callback?: (error: Error | null, stream: Duplex) => void,
   ): undefined {
-    const settle = callback as ((error: Error | null, stream?: Duplex) => void) | undefined;
-    connect(this.#dial, {
-      host: options.host ?? "localhost",
-      port: Number(options.port ?? 443),
-      socketPath: options.socketPath ?? undefined,
-      expect: this.#expect,
-      alpn: ["http/1.1"],
-    }).then(
-      (socket) => settle?.(null, socket),
-      (error: Error) => settle?.(error),
+    connectBy(this.#dial)(
+      {
+        host: options.host ?? "localhost",
+        port: Number(options.port ?? 443),
+        socketPath: options.socketPath ?? undefined,
+        expect: this.#expect,
+        alpn: ["http/1.1"],
+      },
+      callback as Connected,
     );
   }
 }
@@ -109,9 +109,14 @@ interface Target {
   readonly alpn: readonly string[];
 }
 
-async function connect(dial: Dial, target: Target): Promise<TLSSocket> {
-  const { host, port, socketPath, expect = serverName(host), alpn } = target;
-  const address = socketPath === undefined ? { host, port } : { path: socketPath };
-  const { socket } = await dial(address, { expect, alpn });
-  return socket;
+type Connected = (error: Error | null, socket: TLSSocket) => void;
+
+/** Dials, and calls back outside of any promise: what is thrown there is the caller's. */
+function connectBy(dial: Dial): (target: Target, callback: Connected) => void {
+  return callbackify(async (target: Target) => {
+    const { host, port, socketPath, expect = serverName(host), alpn } = target;
+    const address = socketPath === undefined ? { host, port } : { path: socketPath };
+    const { socket } = await dial(address, { expect, alpn });
+    return socket;
+  });
 }

@@ -19,7 +19,13 @@ export type { Identity, IdentityMaterial, IdentitySource, Purpose } from "./iden
 export { trustFromFile, trustFromMemory, trustFromSeveral } from "./trust.ts";
 export type { Trust, TrustAnchor, TrustMaterial, TrustSource } from "./trust.ts";
 export { noRevocation } from "./revocation.ts";
+export { crlFromDirectory, crlFromSource } from "./crl-sources.ts";
+export type { CrlFile, CrlOptions, CrlProblem } from "./crl-sources.ts";
+export { crlFromUrls } from "./crl-from-urls.ts";
+export type { CrlUrlOptions } from "./crl-from-urls.ts";
 export type {
+  Authority,
+  ReloadOptions,
   Revocation,
   RevocationHooks,
   RevocationSource,

@@ -35,12 +35,12 @@ export interface Standing {
   /** Why the connection takes no more calls; undefined while it does. */
   readonly ending: DrainReason | undefined;
   /** Whether a call may start: the peer would be admitted now, and the connection is not to end (S11). */
-  mayStart(): boolean;
+  readonly mayStart: () => boolean;
   /**
    * Whether bytes may reach the handlers of calls in flight: the peer would be admitted now, or has been given
    * a grace, which is every cause but revocation.
    */
-  mayGoOn(): boolean;
+  readonly mayGoOn: () => boolean;
   /** Takes note of a drain. A refusal stays the reason, whatever follows. */
   end(reason: DrainReason): void;
 }

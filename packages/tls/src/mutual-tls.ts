@@ -1,7 +1,7 @@
 import { createSecureContext } from "node:tls";
 import type { SecureContext, SecureContextOptions } from "node:tls";
 
-import { createSignatureMemo } from "@handfast/x509";
+import { createSignatureMemo, verifyChain } from "@handfast/x509";
 
 import type { AdmissionRule } from "./admission.ts";
 import { createCertificateCache } from "./certificate-cache.ts";
@@ -16,7 +16,7 @@ import { parseIdentity } from "./identity.ts";
 import type { Identity, IdentitySource, Purpose } from "./identity.ts";
 import { listen } from "./listener.ts";
 import type { ListenAddress, ListenProtocols, Listener, ListenerLimits } from "./listener.ts";
-import type { RevocationSource } from "./revocation.ts";
+import type { Authority, ReloadOptions, RevocationSource } from "./revocation.ts";
 import { inspectEnvironment } from "./runtime-environment.ts";
 import { secureContextOptions } from "./secure-context.ts";
 import type { ProtocolOptions } from "./secure-context.ts";
@@ -68,7 +68,9 @@ export interface MutualTls extends HttpAdapters {
   /** The accepted connections that are alive. */
   sessions(): SessionInfo[];
   /** Reads every source now. A source that cannot be used keeps its last good value. */
-  reload(): Promise<ReloadReport>;
+  reload(options?: ReloadOptions): Promise<ReloadReport>;
+  /** How many of the CAs we know have no revocation news that counts; 0 is well, or revocation is off (S2). */
+  readonly uncoveredAuthorities: number;
   /** The leaf in use, and when its chain expires; undefined with `noIdentity()`. */
   readonly identity: Identity | undefined;
   readonly trust: Trust;
@@ -124,6 +126,7 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
     changed: () => sessions.regrade(),
     onEvent,
     now,
+    authorities: () => authoritiesOf(identity.current, trust.current, now()),
   });
   identity.watch();
   trust.watch();
@@ -187,17 +190,20 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
       });
     },
     sessions: () => sessions.list(),
-    async reload() {
+    async reload(reloadOptions) {
       requireOpen();
       const [identityOutcome, trustOutcome, revocationOutcome] = await Promise.all([
         identity.reload(),
         trust.reload(),
-        revocation.reload(),
+        revocation.reload(reloadOptions),
       ]);
       return { identity: identityOutcome, trust: trustOutcome, revocation: revocationOutcome };
     },
     get identity() {
       return identity.current;
+    },
+    get uncoveredAuthorities() {
+      return revocation.uncovered();
     },
     get trust() {
       return trust.current;
@@ -214,6 +220,26 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
     },
   };
   return Object.assign(runtime, createHttpAdapters(runtime));
+}
+
+/** The CAs of the bundle, and those on the way from them to our own certificate. */
+function authoritiesOf(identity: Identity | undefined, trust: Trust, now: Date): Authority[] {
+  const authorities: Authority[] = trust.certificates.map((authority) => ({
+    authority,
+    issuer: undefined,
+  }));
+  const [leaf, ...candidates] = identity?.chain ?? [];
+  if (leaf === undefined) return authorities;
+  const own = verifyChain(
+    { leaf, candidates },
+    { anchors: trust.certificates, now, purpose: "any" },
+  );
+  if (!own.ok) return authorities;
+  const issuing = own.path.slice(1, -1);
+  return [
+    ...authorities,
+    ...issuing.map((authority, index) => ({ authority, issuer: own.path[index + 2] })),
+  ];
 }
 
 function requirePurpose(identity: Identity | undefined, purpose: Purpose): void {

@@ -22,17 +22,32 @@ export interface RevocationSource {
 
 export interface RevocationHooks {
   /** Something a verdict may rest on has changed. */
-  changed(): void;
-  onEvent(event: TlsEvent): void;
-  now(): Date;
+  readonly changed: () => void;
+  readonly onEvent: (event: TlsEvent) => void;
+  readonly now: () => Date;
+  /** The CAs that are trusted before anybody has connected: the bundle's, and those of our own path. */
+  readonly authorities: () => readonly Authority[];
+}
+
+/** A CA and the one that signed it; undefined for a trust anchor, which nobody revokes. */
+export interface Authority {
+  readonly authority: Certificate;
+  readonly issuer: Certificate | undefined;
 }
 
 /** An open revocation source. Never waits: a verdict rests on what is known already. */
 export interface Revocation {
   /** @param path leaf first, trust anchor last. */
   judge(path: readonly Certificate[], now: Date): RevocationVerdict;
-  reload(): Promise<ReloadOutcome>;
+  /** How many CAs of ours have no news that counts: a gauge to watch (S2). */
+  uncovered(): number;
+  reload(options?: ReloadOptions): Promise<ReloadOutcome>;
   close(): void;
+}
+
+export interface ReloadOptions {
+  /** Forget what is no longer there, or older: the only way in which a revocation is ever taken back (S5). */
+  readonly forgetMissing?: boolean;
 }
 
 /** No revocation: for short-lived certificates, or a development set-up. To be written out. */
@@ -43,6 +58,7 @@ export function noRevocation(): RevocationSource {
     open: () =>
       Promise.resolve({
         judge: () => ({ status: "unrevoked" }),
+        uncovered: () => 0,
         reload: () => Promise.resolve("unchanged"),
         close() {},
       }),
