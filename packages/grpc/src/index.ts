@@ -10,6 +10,7 @@ export type {
   ServerTransport,
   ShutdownOptions,
 } from "./server/server.ts";
+export type { HealthPortOptions } from "./server/health-port.ts";
 export type {
   BidiStreamingHandler,
   ClientStreamingHandler,

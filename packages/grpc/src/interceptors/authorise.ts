@@ -56,6 +56,8 @@ export interface AuthoriserOptions {
 /** Decides calls as they come, and open ones again when the policy changes. */
 export interface Authoriser {
   readonly gate: Gate;
+  /** Whether the caller of this call might call another method, with the same headers; not recorded. */
+  mayCall(call: OpenCall, path: string): boolean;
   /** A call that had passed the gate has ended. */
   ended(call: OpenCall): void;
   close(): void;
@@ -77,20 +79,13 @@ export function createAuthoriser(options: AuthoriserOptions): Authoriser {
       if (live !== undefined) open.add(call);
       return undefined;
     },
+    mayCall: (call, path) => ask(call, path).allowed,
     ended: (call) => void open.delete(call),
     close: () => stop?.(),
   };
 
   function decide(call: OpenCall, phase: DecisionEvent["phase"]): boolean {
-    const policy = "onChange" in options.policy ? options.policy.current : options.policy;
-    const { allowed, rule } = policy.decide({
-      principal: call.principal,
-      path: call.method,
-      // Read only if a rule asks for headers.
-      get headers() {
-        return headersOf(call.requestHeaders);
-      },
-    });
+    const { allowed, rule } = ask(call, call.method);
     if (phase === "start" || !allowed) {
       options.onDecision({
         phase,
@@ -103,6 +98,18 @@ export function createAuthoriser(options: AuthoriserOptions): Authoriser {
       });
     }
     return allowed;
+  }
+
+  function ask(call: OpenCall, path: string): PolicyDecision {
+    const policy = "onChange" in options.policy ? options.policy.current : options.policy;
+    return policy.decide({
+      principal: call.principal,
+      path,
+      // Read only if a rule asks for headers.
+      get headers() {
+        return headersOf(call.requestHeaders);
+      },
+    });
   }
 
   /** One slice of the open calls; the rest goes on after other work of the event loop. */

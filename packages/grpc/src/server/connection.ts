@@ -12,6 +12,7 @@ import type { Passage, Route } from "./serve-call.ts";
 export interface ConnectionContext {
   readonly engine: ServerEngine;
   readonly passage: Passage;
+  readonly maxHeaderBytes: number;
   readonly maxSendMessageBytes: number;
   route(path: string): Route | undefined;
   ended(call: OpenCall, error: GrpcError | undefined): void;
@@ -54,6 +55,11 @@ export function serveConnection(
     const route = context.route(engineCall.path);
     if (route === undefined) {
       finish(engineCall, new GrpcError("UNIMPLEMENTED", "unknown method"));
+      return;
+    }
+    if (sizeOf(engineCall.headers) > context.maxHeaderBytes) {
+      const text = `request headers are larger than the limit of ${context.maxHeaderBytes} bytes`;
+      finish(engineCall, new GrpcError("RESOURCE_EXHAUSTED", text));
       return;
     }
     // After a change of trust or revocation this judges the peer again, and drains the connection (S11).
@@ -101,6 +107,13 @@ function refusalError(refusal: Refusal): GrpcError {
 /** What a call reads that the end of its connection or server has overtaken. */
 export function goingAway(): GrpcError {
   return new GrpcError("UNAVAILABLE", "the server is going away");
+}
+
+/** The size of headers as RFC 9113, 6.5.2 counts it. */
+function sizeOf(headers: Metadata): number {
+  let size = 0;
+  for (const [name, value] of headers) size += name.length + value.length + 32;
+  return size;
 }
 
 function finish(call: EngineServerCall, error: GrpcError): void {

@@ -1,11 +1,10 @@
-import { once } from "node:events";
-import { createServer as createNetServer } from "node:net";
-import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { DescService } from "@bufbuild/protobuf";
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import type { ListenAddress, MutualTls, Protocol } from "@handfast/tls";
 import { GrpcError } from "../errors.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { createGrpcJsServerEngine } from "../grpc-js-engine.ts";
 import { createHealth } from "../health.ts";
 import type { HealthControl } from "../health.ts";
@@ -15,12 +14,17 @@ import { createRateLimit } from "../interceptors/rate-limit.ts";
 import type { RateLimitOptions } from "../interceptors/rate-limit.ts";
 import { isLoopback } from "../loopback.ts";
 import { connectionPrincipal } from "../principal.ts";
-import type { OpenCall } from "./call.ts";
+import { createReflection } from "../reflection.ts";
+import { OpenCall } from "./call.ts";
 import { goingAway, serveConnection } from "./connection.ts";
 import type { ConnectionContext, ConnectionPeer, ServerConnection } from "./connection.ts";
 import type { GrpcServerEventListener } from "./events.ts";
 import type { MethodHandler, ServiceHandlers } from "./handlers.ts";
 import type { ServerInterceptor } from "./interceptor.ts";
+import { listenHealthPort } from "./health-port.ts";
+import type { HealthPortOptions } from "./health-port.ts";
+import { describeAddress, listenPlaintext } from "./listen-plaintext.ts";
+import type { PlaintextListener } from "./listen-plaintext.ts";
 import { createRefuser } from "./refuser.ts";
 import type { Route } from "./serve-call.ts";
 
@@ -40,6 +44,8 @@ export type ServerOptions = ServerTransport & {
   readonly rateLimit?: RateLimitOptions;
   /** `exempt`: the health service answers every admitted peer, whatever the policy; default `apply`. */
   readonly healthPolicy?: "apply" | "exempt";
+  /** Serves grpc.reflection v1 and v1alpha, which tell a caller of the services he may use; off if absent. */
+  readonly reflection?: boolean;
   /** Called with each decision; must not throw. */
   readonly onDecision?: (event: DecisionEvent) => void;
   /** Called synchronously; must not throw. */
@@ -61,6 +67,8 @@ export interface ServerLimits {
   readonly maxReceiveMessageBytes?: number;
   /** A longer response message is RESOURCE_EXHAUSTED; 4 MiB if absent. */
   readonly maxSendMessageBytes?: number;
+  /** Longer request headers, names and values and 32 bytes for each, are RESOURCE_EXHAUSTED; 16 KiB if absent. */
+  readonly maxHeaderBytes?: number;
   /** Calls at a time on one connection; 100 if absent. */
   readonly maxConcurrentStreams?: number;
 }
@@ -92,6 +100,11 @@ export interface Server {
    * @throws {TypeError} for a plaintext server beyond loopback.
    */
   listen(options: ServerListenOptions): Promise<ListenAddress>;
+  /**
+   * Binds a plaintext port, of any address, for probes that have no certificate: see the limits of
+   * HealthPortOptions. Nothing but health is served on it.
+   */
+  listenHealth(options: HealthPortOptions): Promise<ListenAddress>;
   /** NOT_SERVING, a pause, GOAWAY, then calls in flight have their grace; ends in bounded time. */
   shutdown(options?: ShutdownOptions): Promise<void>;
 }
@@ -105,6 +118,7 @@ export function createServer(options: ServerOptions): Server {
   const routes = new Map<string, Route>();
   const connections = new Set<ServerConnection>();
   const listeners = new Set<{ close(): Promise<void> }>();
+  const healthPorts = new Set<{ close(): Promise<void> }>();
   const refuser = createRefuser();
   let shuttingDown: Promise<void> | undefined;
   let allGone: (() => void) | undefined;
@@ -117,6 +131,7 @@ export function createServer(options: ServerOptions): Server {
   });
   const context: ConnectionContext = {
     engine,
+    maxHeaderBytes: limits.maxHeaderBytes,
     maxSendMessageBytes: limits.maxSendMessageBytes,
     route: (path) => routes.get(path),
     passage: {
@@ -144,18 +159,37 @@ export function createServer(options: ServerOptions): Server {
     refuse: (socket, refusal) => refuser.refuse(socket, refusal),
   };
   add(Health, health.handlers);
+  if (options.reflection === true) {
+    const handlers = createReflection({
+      services: () => new Set([...routes.values()].map(({ method }) => method.parent)),
+      mayCall: (call, method) =>
+        call instanceof OpenCall && authoriser.mayCall(call, pathOf(method)),
+    });
+    add(ServerReflection, handlers);
+    // The two differ in name alone.
+    add(
+      ServerReflectionAlpha,
+      handlers as unknown as ServiceHandlers<typeof ServerReflectionAlpha>,
+    );
+  }
 
   return {
     health,
     add,
     async listen(listenOptions) {
-      if (shuttingDown !== undefined) throw new TypeError("the server was shut down");
+      requireUp();
       const { clientCertificates = "required", ...address } = listenOptions;
       const listener =
         "tls" in options
           ? await options.tls.listen(address, { h2: protocol, clientCertificates })
-          : await listenPlaintext(address, options.dangerouslyPlaintextBeyondLoopback ?? false);
+          : await listenWithoutTls(address, options.dangerouslyPlaintextBeyondLoopback ?? false);
       listeners.add(listener);
+      return listener.address;
+    },
+    async listenHealth(healthOptions) {
+      requireUp();
+      const listener = await listenHealthPort(healthOptions, health);
+      healthPorts.add(listener);
       return listener.address;
     },
     shutdown: (shutdownOptions = {}) => (shuttingDown ??= shutdown(shutdownOptions)),
@@ -166,7 +200,7 @@ export function createServer(options: ServerOptions): Server {
     handlers: ServiceHandlers<Service>,
   ): void {
     const added = service.methods.map((method): Route => {
-      const path = `/${service.typeName}/${method.name}`;
+      const path = pathOf(method);
       const handler = (handlers as Record<string, unknown>)[method.localName];
       if (routes.has(path)) throw new TypeError(`${path} is served already`);
       if (typeof handler !== "function" || handler === inherited[method.localName]) {
@@ -181,6 +215,10 @@ export function createServer(options: ServerOptions): Server {
     health.setStatus(service, "SERVING");
   }
 
+  function requireUp(): void {
+    if (shuttingDown !== undefined) throw new TypeError("the server was shut down");
+  }
+
   function attach(socket: Duplex, who: ConnectionPeer): ServerConnection {
     const connection = serveConnection(socket, who, context);
     connections.add(connection);
@@ -192,19 +230,19 @@ export function createServer(options: ServerOptions): Server {
     return connection;
   }
 
-  async function listenPlaintext(
+  function listenWithoutTls(
     address: ListenAddress,
     beyondLoopback: boolean,
-  ): Promise<{ address: ListenAddress; close(): Promise<void> }> {
-    const where = "path" in address ? address.path : `${address.host}:${address.port}`;
+  ): Promise<PlaintextListener> {
+    const where = describeAddress(address);
     if ("host" in address && !isLoopback(address.host) && !beyondLoopback) {
       throw new TypeError(
         `a plaintext server binds loopback addresses and Unix sockets only, not ${where}; ` +
           "dangerouslyPlaintextBeyondLoopback lifts this",
       );
     }
-    const server = createNetServer({ noDelay: true, keepAlive: true }, (socket: Socket) => {
-      socket.on("error", () => socket.destroy());
+    onEvent({ type: "plaintext-warning", address: where });
+    return listenPlaintext(address, (socket) => {
       attach(socket, {
         peer: undefined,
         session: undefined,
@@ -212,16 +250,6 @@ export function createServer(options: ServerOptions): Server {
         remoteAddress: socket.remoteAddress,
       });
     });
-    await once(server.listen(address), "listening");
-    onEvent({ type: "plaintext-warning", address: where });
-    const bound = server.address();
-    return {
-      address:
-        typeof bound === "object" && bound !== null
-          ? { host: bound.address, port: bound.port }
-          : address,
-      close: () => new Promise((resolve) => server.close(() => resolve())),
-    };
   }
 
   async function shutdown({ graceMs = 10_000, announceMs = 0 }: ShutdownOptions): Promise<void> {
@@ -243,6 +271,8 @@ export function createServer(options: ServerOptions): Server {
     await gone(farewellMs);
     for (const connection of connections) connection.destroy();
     authoriser.close();
+    // Probes are answered to the end: NOT_SERVING.
+    for (const port of healthPorts) closed.push(port.close());
     await Promise.all(closed);
   }
 
@@ -272,6 +302,10 @@ export function createServer(options: ServerOptions): Server {
   }
 }
 
+function pathOf({ parent, name }: DescMethod): string {
+  return `/${parent.typeName}/${name}`;
+}
+
 function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
@@ -281,6 +315,7 @@ const inherited = Object.prototype as unknown as Readonly<Record<string, unknown
 const defaultLimits: Required<ServerLimits> = {
   maxReceiveMessageBytes: 4 * 1024 * 1024,
   maxSendMessageBytes: 4 * 1024 * 1024,
+  maxHeaderBytes: 16 * 1024,
   maxConcurrentStreams: 100,
 };
 /** How long the last statuses of calls that were cut have to leave. */
