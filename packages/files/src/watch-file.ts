@@ -11,6 +11,8 @@ export interface WatchFileOptions extends WatchOptions {
   readonly maxBytes: number;
   /** Called with the bytes whenever they differ from those before. */
   readonly onChange: (bytes: Uint8Array) => void;
+  /** Called when the file can be read again after an error, with the bytes it had before. */
+  readonly onRecover?: () => void;
   /**
    * The bytes the consumer has already. Without them the first bytes read are a change, so that
    * nothing is lost between the consumer's own reading and the start of the watch.
@@ -29,6 +31,7 @@ export function watchFile(path: string, options: WatchFileOptions): FileWatch {
   const maxBytes = requireLimit(options.maxBytes);
   let last = options.initial;
   let lookedAt: Look | undefined;
+  let failed = false;
 
   async function look({ forced, tell }: { forced: boolean; tell: Teller }): Promise<CheckResult> {
     try {
@@ -38,12 +41,18 @@ export function watchFile(path: string, options: WatchFileOptions): FileWatch {
       const bytes = await readBounded(path, { maxBytes });
       lookedAt = { signature, startedMs };
       tell.errors([]);
-      if (last !== undefined && Buffer.compare(bytes, last) === 0) return "unchanged";
+      const recovered = failed;
+      failed = false;
+      if (last !== undefined && Buffer.compare(bytes, last) === 0) {
+        if (recovered) tell.change(() => options.onRecover?.());
+        return "unchanged";
+      }
       last = bytes;
       tell.change(() => options.onChange(bytes));
       return "changed";
     } catch (thrown) {
       lookedAt = undefined;
+      failed = true;
       tell.errors([readError(path, thrown) satisfies FilesError]);
       return "failed";
     }

@@ -135,6 +135,24 @@ test("a missing file is an error once, and its return is a change", async (conte
   );
 });
 
+test("a file that returns as it was is no change, but the consumer may know of it", async (context) => {
+  const path = join(temporaryDirectory(context), "a");
+  writeFileSync(path, "1");
+  let recovered = 0;
+  const { watch, seen } = observe(context, path, {
+    ...onDemand,
+    initial: Buffer.from("1"),
+    onRecover: () => recovered++,
+  });
+  await watch.check();
+  rmSync(path);
+  await watch.check();
+  writeFileSync(path, "1");
+  assert.equal(await watch.check(), "unchanged");
+  assert.equal(await watch.check(), "unchanged");
+  assert.deepEqual([seen, recovered], [[], 1]);
+});
+
 test("a file over the limit is an error, and the consumer keeps what it had", async (context) => {
   const path = join(temporaryDirectory(context), "a");
   writeFileSync(path, "1");
