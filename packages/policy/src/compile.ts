@@ -1,3 +1,5 @@
+import type { AuditDecision, AuditLoggerFactories } from "./audit-event.ts";
+import { createAudit } from "./audit-event.ts";
 import { certificateMatches } from "./certificate-rules.ts";
 import type { CertificateRule } from "./certificate-rules.ts";
 import type { CertificateRulesDocument, PolicyDocument, RulesDocument } from "./document.ts";
@@ -37,10 +39,36 @@ export interface CompiledPolicy {
    * A deny rule decides before any allow rule, and a call that no rule allows is denied.
    */
   decide(request: DecisionRequest): Decision;
+  /**
+   * Records a decision, if the document wants it recorded; call it once per decision. A promise
+   * stands for "the reply has to wait for this".
+   *
+   * @throws {PolicyError} AUDIT_QUEUE_FULL, AUDIT_FAILED: the call is to be refused
+   */
+  readonly audit: AuditDecision;
 }
 
-/** Makes the indexes of a policy, so that its size does not matter to a decision. */
-export function compilePolicy(document: PolicyDocument): CompiledPolicy {
+/** What a policy needs besides its document. */
+export interface CompilePolicyOptions {
+  /**
+   * The audit loggers on offer, by name. `none` makes no loggers at all, for a policy that is looked
+   * at and not in force. Default: none on offer, so that a document that asks for one is invalid.
+   */
+  readonly auditLoggers?: AuditLoggerFactories | "none";
+  /** The clock of audit events. Default: the system's. */
+  readonly now?: () => Date;
+}
+
+/**
+ * Makes the indexes of a policy, so that its size does not matter to a decision, and its loggers.
+ *
+ * @throws {PolicyError} POLICY_INVALID: the document asks for a logger that is not on offer
+ */
+export function compilePolicy(
+  document: PolicyDocument,
+  options: CompilePolicyOptions = {},
+): CompiledPolicy {
+  const { auditLoggers = {}, now = () => new Date() } = options;
   const { name, version } = document;
   const decideOrThrow =
     document.form === "rules" ? compileRules(document) : compileCertificateRules(document);
@@ -48,6 +76,10 @@ export function compilePolicy(document: PolicyDocument): CompiledPolicy {
     name,
     version,
     document,
+    audit:
+      auditLoggers === "none"
+        ? () => undefined
+        : createAudit(document, { factories: auditLoggers, now }),
     decide(request) {
       try {
         if (typeof request.path !== "string") return fault;

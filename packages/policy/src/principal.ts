@@ -1,4 +1,5 @@
-import { PolicyError } from "./errors.ts";
+import type { Node } from "./read-json.ts";
+import { readBoolean, readList, readObject, readString } from "./read-json.ts";
 
 /**
  * Who calls, in strings alone: what a policy may look at. Made once per connection.
@@ -47,55 +48,32 @@ export const anonymousPrincipal: Principal = Object.freeze({
   authenticated: true,
 });
 
-/**
- * Reads a principal from plain data, such as parsed JSON; what is left out is empty, and
- * `authenticated` is false.
- *
- * @throws {PolicyError} REQUEST_INVALID
- */
-export function parsePrincipal(value: unknown): Principal {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw requestInvalid("principal", "expected an object");
-  }
-  const given = value as Readonly<Record<string, unknown>>;
-  for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(plaintextPrincipal, name)) {
-      throw requestInvalid(`principal.${name}`, "unknown field");
-    }
-  }
-  const authenticated = own(given, "authenticated") ?? false;
-  if (typeof authenticated !== "boolean") {
-    throw requestInvalid("principal.authenticated", "expected true or false");
-  }
-  return {
-    authenticated,
-    uriSans: strings(given, "uriSans"),
-    dnsSans: strings(given, "dnsSans"),
-    subject: string(given, "subject"),
-    organizations: strings(given, "organizations"),
-    commonNames: strings(given, "commonNames"),
-    issuer: string(given, "issuer"),
-    issuerFingerprints: strings(given, "issuerFingerprints"),
+/** The first name of the first kind a principal has: what gRFC A59 records. "" without a name. */
+export function principalName({ authenticated, uriSans, dnsSans, subject }: Principal): string {
+  if (!authenticated) return "";
+  return uriSans[0] ?? dnsSans[0] ?? subject;
+}
+
+/** Reads a principal from a document; what is left out is empty, and `authenticated` false. */
+export function readPrincipal(node: Node): Principal {
+  const members = readObject(node, Object.keys(plaintextPrincipal));
+  const authenticated = members.get("authenticated");
+  const strings = (name: string): readonly string[] => {
+    const member = members.get(name);
+    return member === undefined ? [] : readList(member).map(readString);
   };
-}
-
-/** An error of {@link parsePrincipal} and its like, which begins with the place. */
-export function requestInvalid(place: string, problem: string): PolicyError {
-  return new PolicyError("REQUEST_INVALID", `${place}: ${problem}`, { place });
-}
-
-function own(given: Readonly<Record<string, unknown>>, name: string): unknown {
-  return Object.hasOwn(given, name) ? given[name] : undefined;
-}
-
-function string(given: Readonly<Record<string, unknown>>, name: string): string {
-  const value = own(given, name) ?? "";
-  if (typeof value === "string") return value;
-  throw requestInvalid(`principal.${name}`, "expected a string");
-}
-
-function strings(given: Readonly<Record<string, unknown>>, name: string): readonly string[] {
-  const value = own(given, name) ?? [];
-  if (Array.isArray(value) && value.every((element) => typeof element === "string")) return value;
-  throw requestInvalid(`principal.${name}`, "expected a list of strings");
+  const string = (name: string): string => {
+    const member = members.get(name);
+    return member === undefined ? "" : readString(member);
+  };
+  return {
+    authenticated: authenticated !== undefined && readBoolean(authenticated),
+    uriSans: strings("uriSans"),
+    dnsSans: strings("dnsSans"),
+    subject: string("subject"),
+    organizations: strings("organizations"),
+    commonNames: strings("commonNames"),
+    issuer: string("issuer"),
+    issuerFingerprints: strings("issuerFingerprints"),
+  };
 }
