@@ -101,7 +101,6 @@ export function refuseHttp1(socket: Duplex, refusal: Refusal): void {
   const timer = setTimeout(() => finish(responder.close()), WAIT_MS).unref();
   let finished = false;
   socket.once("close", () => clearTimeout(timer));
-  socket.once("end", () => finish(responder.close()));
   socket.on("data", (bytes: Buffer) => {
     const answer = responder.receive(bytes);
     // The answer has to arrive, and a socket that is destroyed with unread bytes resets it away: hence the
