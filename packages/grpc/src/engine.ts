@@ -4,7 +4,6 @@
  * control, compression and GOAWAY; it knows nothing of services, handlers, peers or policies. Messages
  * cross the seam as bytes, one at a time and only when asked for, so that back-pressure passes through.
  */
-import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Metadata } from "./metadata.ts";
 
@@ -110,6 +109,3 @@ export interface EngineOutcome extends EngineStatus {
   /** Why no connection could be made, where that is what ended the call. */
   readonly cause: unknown;
 }
-
-/** Secures a connected TCP or Unix socket: resolves with the socket to speak HTTP/2 on, or rejects. */
-export type Securer = (socket: Socket) => Promise<Socket>;

@@ -4,19 +4,20 @@
  * adapters for programs that use it themselves. Parts of what is used here are internal to grpc-js
  * (marked below), so its version is pinned exactly.
  */
-import type { Socket } from "node:net";
 import {
-  CallCredentials,
   Channel,
   ChannelCredentials,
-  Metadata as JsMetadata,
   Server,
   ServerCredentials,
   ServerInterceptingCall,
   experimental,
   status,
 } from "@grpc/grpc-js";
-import type { ServerInterceptingCallInterface, StatusObject } from "@grpc/grpc-js";
+import type {
+  Metadata as JsMetadata,
+  ServerInterceptingCallInterface,
+  StatusObject,
+} from "@grpc/grpc-js";
 import type {
   EngineChannel,
   EngineClientCall,
@@ -25,9 +26,10 @@ import type {
   EngineServerCall,
   EngineServerListener,
   EngineStatus,
-  Securer,
   ServerEngine,
 } from "./engine.ts";
+import type { SecuringCredentials } from "./grpc-js/channel-credentials.ts";
+import { asBuffer, fromJs, toJs } from "./grpc-js/metadata.ts";
 import { Metadata } from "./metadata.ts";
 
 /** Creates the server's side. */
@@ -194,49 +196,6 @@ export function createGrpcJsChannel(options: GrpcJsChannelOptions): EngineChanne
   };
 }
 
-/** Channel credentials whose connections are secured, and judged, by somebody else. */
-export class SecuringCredentials extends ChannelCredentials {
-  /** Why the newest attempt failed; undefined once one has succeeded. */
-  lastFailure: unknown;
-  readonly #secure: Securer;
-
-  constructor(secure: Securer) {
-    super();
-    this.#secure = secure;
-  }
-
-  override _isSecure(): boolean {
-    return true;
-  }
-
-  override _equals(other: ChannelCredentials): boolean {
-    return this === other;
-  }
-
-  /** Internal to grpc-js: how a subchannel asks for its connection. */
-  override _createSecureConnector(
-    _target: unknown,
-    _options: unknown,
-    callCredentials?: CallCredentials,
-  ): experimental.SecureConnector {
-    return {
-      connect: async (socket: Socket) => {
-        try {
-          const secured = await this.#secure(socket);
-          this.lastFailure = undefined;
-          return { socket: secured, secure: true };
-        } catch (thrown) {
-          this.lastFailure = thrown;
-          throw thrown;
-        }
-      },
-      waitForReady: () => Promise.resolve(),
-      getCallCredentials: () => callCredentials ?? CallCredentials.createEmpty(),
-      destroy: () => undefined,
-    };
-  }
-}
-
 /** grpc-js keeps of a failed connection only its text; the error with that text is the cause. */
 function failureBehind(
   { details }: StatusObject,
@@ -263,26 +222,6 @@ function trailersToJs({ details }: EngineStatus, trailers: Metadata): JsMetadata
   return metadata;
 }
 
-function toJs(metadata: Metadata, options?: { readonly waitForReady: boolean }): JsMetadata {
-  const result = new JsMetadata(options);
-  for (const [name, value] of metadata) {
-    result.add(name, typeof value === "string" ? value : asBuffer(value));
-  }
-  return result;
-}
-
-/** Undefined if a value has bytes that may not travel. What belongs to HTTP is left out. */
-function fromJs(metadata: JsMetadata): Metadata | undefined {
-  const names = Object.keys(metadata.getMap()).filter((name) => !transportNames.has(name));
-  return Metadata.fromWire(
-    names.flatMap((name) => metadata.get(name).map((value) => [name, value] as const)),
-  );
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
 function once(done: () => void): () => void {
   let called = false;
   return () => {
@@ -293,11 +232,5 @@ function once(done: () => void): () => void {
 
 function unused(): void {}
 
-const transportNames: ReadonlySet<string> = new Set([
-  "content-type",
-  "date",
-  "grpc-accept-encoding",
-  "grpc-encoding",
-]);
 const detailsTrailer = "grpc-status-details-bin";
 const { CANCELLED: cancelled, INTERNAL: internal, UNAVAILABLE: unavailable } = status;

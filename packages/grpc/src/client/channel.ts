@@ -1,7 +1,8 @@
 import type { Expectation, MutualTls } from "@handfast/tls";
 import type { EngineChannel } from "../engine.ts";
 import { GrpcError } from "../errors.ts";
-import { SecuringCredentials, createGrpcJsChannel } from "../grpc-js-engine.ts";
+import { createGrpcJsChannel } from "../grpc-js-engine.ts";
+import { SecuringCredentials } from "../grpc-js/channel-credentials.ts";
 import type { GrpcJsChannelOptions } from "../grpc-js-engine.ts";
 import type { ClientChannel } from "./invoke.ts";
 import type { Target } from "./target.ts";

@@ -3,7 +3,6 @@ import type { DecisionRequest } from "@handfast/policy";
 import { GrpcError } from "../errors.ts";
 import type { ReadonlyMetadata } from "../metadata.ts";
 import type { OpenCall } from "../server/call.ts";
-import type { Gate } from "../server/interceptor.ts";
 
 /** A policy as a server asks it; what `compilePolicy` makes is one. */
 export interface DecidingPolicy {
@@ -44,29 +43,41 @@ export interface DecisionEvent {
   readonly rule: string;
 }
 
-export interface AuthoriserOptions {
+/** A call as a decision sees it. */
+export interface DecidableCall extends Pick<
+  OpenCall,
+  "method" | "peer" | "principal" | "remoteAddress" | "requestId" | "requestHeaders"
+> {
+  /** Ends the call over the head of its handler. */
+  abort(error: GrpcError): void;
+}
+
+export interface AuthoriserOptions<Call extends DecidableCall> {
   readonly policy: ServerPolicy;
   /** `refuse`: a call without a verified peer is UNAUTHENTICATED before the policy is asked. */
   readonly unauthenticatedPeers: "refuse" | "ask-policy";
   /** Whether calls of this method are decided at all. */
-  applies(call: OpenCall): boolean;
+  applies(call: Call): boolean;
   onDecision(event: DecisionEvent): void;
 }
 
 /** Decides calls as they come, and open ones again when the policy changes. */
-export interface Authoriser {
-  readonly gate: Gate;
+export interface Authoriser<Call extends DecidableCall> {
+  /** The end of a call that is not allowed; looks at its head alone. */
+  gate(call: Call): GrpcError | undefined;
   /** Whether the caller of this call might call another method, with the same headers; not recorded. */
-  mayCall(call: OpenCall, path: string): boolean;
+  mayCall(call: Call, path: string): boolean;
   /** A call that had passed the gate has ended. */
-  ended(call: OpenCall): void;
+  ended(call: Call): void;
   close(): void;
 }
 
 /** Creates the policy decision of a server. Each call is decided on one version of the policy. */
-export function createAuthoriser(options: AuthoriserOptions): Authoriser {
+export function createAuthoriser<Call extends DecidableCall>(
+  options: AuthoriserOptions<Call>,
+): Authoriser<Call> {
   const live = "onChange" in options.policy ? options.policy : undefined;
-  const open = new Set<OpenCall>();
+  const open = new Set<Call>();
   const stop = live?.onChange(() => decideAgain(open.values()));
 
   return {
@@ -84,7 +95,7 @@ export function createAuthoriser(options: AuthoriserOptions): Authoriser {
     close: () => stop?.(),
   };
 
-  function decide(call: OpenCall, phase: DecisionEvent["phase"]): boolean {
+  function decide(call: Call, phase: DecisionEvent["phase"]): boolean {
     const { allowed, rule } = ask(call, call.method);
     if (phase === "start" || !allowed) {
       options.onDecision({
@@ -100,7 +111,7 @@ export function createAuthoriser(options: AuthoriserOptions): Authoriser {
     return allowed;
   }
 
-  function ask(call: OpenCall, path: string): PolicyDecision {
+  function ask(call: Call, path: string): PolicyDecision {
     const policy = "onChange" in options.policy ? options.policy.current : options.policy;
     return policy.decide({
       principal: call.principal,
@@ -113,7 +124,7 @@ export function createAuthoriser(options: AuthoriserOptions): Authoriser {
   }
 
   /** One slice of the open calls; the rest goes on after other work of the event loop. */
-  function decideAgain(rest: Iterator<OpenCall>): void {
+  function decideAgain(rest: Iterator<Call>): void {
     for (let count = 0; count < callsPerSlice; count++) {
       const next = rest.next();
       if (next.done === true) return;

@@ -248,7 +248,7 @@ function deadlineExceeded(): GrpcError {
 }
 
 /** A peer's request id is used only if it is a plain one (security.md S43). */
-function requestIdOf(headers: Metadata): string {
+export function requestIdOf(headers: Metadata): string {
   const given = headers.get("x-request-id");
   return given !== undefined && requestIdPattern.test(given) ? given : randomUUID();
 }

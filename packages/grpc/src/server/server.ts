@@ -123,7 +123,7 @@ export function createServer(options: ServerOptions): Server {
   let shuttingDown: Promise<void> | undefined;
   let allGone: (() => void) | undefined;
 
-  const authoriser = createAuthoriser({
+  const authoriser = createAuthoriser<OpenCall>({
     policy: options.policy,
     unauthenticatedPeers: options.unauthenticatedPeers ?? "refuse",
     applies: (call) => options.healthPolicy !== "exempt" || call.descriptor.parent !== Health,
@@ -137,7 +137,7 @@ export function createServer(options: ServerOptions): Server {
     passage: {
       gates: [
         ...(options.rateLimit === undefined ? [] : [createRateLimit(options.rateLimit)]),
-        authoriser.gate,
+        (call) => authoriser.gate(call),
       ],
       interceptors: options.interceptors ?? [],
       fault: ({ method, requestId }, error) =>
@@ -230,7 +230,7 @@ export function createServer(options: ServerOptions): Server {
     return connection;
   }
 
-  function listenWithoutTls(
+  async function listenWithoutTls(
     address: ListenAddress,
     beyondLoopback: boolean,
   ): Promise<PlaintextListener> {
@@ -241,8 +241,7 @@ export function createServer(options: ServerOptions): Server {
           "dangerouslyPlaintextBeyondLoopback lifts this",
       );
     }
-    onEvent({ type: "plaintext-warning", address: where });
-    return listenPlaintext(address, (socket) => {
+    const listener = await listenPlaintext(address, (socket) => {
       attach(socket, {
         peer: undefined,
         session: undefined,
@@ -250,6 +249,8 @@ export function createServer(options: ServerOptions): Server {
         remoteAddress: socket.remoteAddress,
       });
     });
+    onEvent({ type: "plaintext-warning", address: where });
+    return listener;
   }
 
   async function shutdown({ graceMs = 10_000, announceMs = 0 }: ShutdownOptions): Promise<void> {

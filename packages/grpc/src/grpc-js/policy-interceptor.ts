@@ -1,0 +1,64 @@
+import { ServerInterceptingCall, status as statuses } from "@grpc/grpc-js";
+import type { ServerInterceptor } from "@grpc/grpc-js";
+import { createAuthoriser } from "../interceptors/authorise.ts";
+import type { DecidableCall, DecisionEvent, ServerPolicy } from "../interceptors/authorise.ts";
+import type { GrpcError } from "../errors.ts";
+import { Metadata } from "../metadata.ts";
+import { connectionPrincipal } from "../principal.ts";
+import { requestIdOf } from "../server/call.ts";
+import { fromJs } from "./metadata.ts";
+import { peerOf } from "./peer.ts";
+
+/** Extras of a policy interceptor. */
+export interface PolicyInterceptorOptions {
+  /** `refuse` (default): a call without a verified peer is UNAUTHENTICATED before the policy is asked. */
+  readonly unauthenticatedPeers?: "refuse" | "ask-policy";
+  /** Called with each decision; must not throw. */
+  readonly onDecision?: (event: DecisionEvent) => void;
+}
+
+/**
+ * A plain interceptor for servers of grpc-js that decides each call by a policy, before anything of its
+ * body is read; for servers that serveGrpcJs serves. When a live policy changes, open calls are decided
+ * again.
+ */
+export function policyInterceptor(
+  policy: ServerPolicy,
+  options: PolicyInterceptorOptions = {},
+): ServerInterceptor {
+  const authoriser = createAuthoriser({
+    policy,
+    unauthenticatedPeers: options.unauthenticatedPeers ?? "refuse",
+    applies: () => true,
+    onDecision: options.onDecision ?? (() => undefined),
+  });
+  return (method, call) => {
+    let decided: DecidableCall | undefined;
+    const end = (error: GrpcError): void =>
+      call.sendStatus({ code: statuses[error.code], details: error.message });
+    return new ServerInterceptingCall(call, {
+      start: (next) =>
+        next({
+          onReceiveMetadata(headers, deliver) {
+            const peer = peerOf(call);
+            const requestHeaders = fromJs(headers) ?? new Metadata();
+            decided = {
+              method: method.path,
+              peer,
+              principal: connectionPrincipal(peer, "tls"),
+              remoteAddress: call.getConnectionInfo().remoteAddress,
+              requestId: requestIdOf(requestHeaders),
+              requestHeaders,
+              abort: end,
+            };
+            const refused = authoriser.gate(decided);
+            if (refused === undefined) deliver(headers);
+            else end(refused);
+          },
+          onCancel() {
+            if (decided !== undefined) authoriser.ended(decided);
+          },
+        }),
+    });
+  };
+}

@@ -1,0 +1,343 @@
+// Programs that use grpc-js themselves, over our mutual TLS; and grpc-js against us, case by case.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fromBinary, toBinary, create } from "@bufbuild/protobuf";
+import type { DescMessage, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import {
+  Client as JsClient,
+  Metadata as JsMetadata,
+  Server as JsServer,
+  ServerInterceptingCall,
+  status as statuses,
+} from "@grpc/grpc-js";
+import type {
+  ServerUnaryCall,
+  ServerWritableStream,
+  ServiceDefinition,
+  ServiceError,
+  sendUnaryData,
+} from "@grpc/grpc-js";
+import { matching, serverName, spiffeId } from "@handfast/tls";
+import type { MutualTlsOptions, VerifiedPeer } from "@handfast/tls";
+import { createTestAuthority } from "@handfast/x509/testing";
+import { compilePolicy, parsePolicy } from "@handfast/policy";
+import { GrpcError } from "../src/index.ts";
+import {
+  grpcChannelCredentials,
+  peerOf,
+  policyInterceptor,
+  serveGrpcJs,
+} from "../src/grpc-js/index.ts";
+import { TestService } from "../src/testing/index.ts";
+import { SimpleRequestSchema, SimpleResponseSchema } from "../src/gen/grpc/testing/test_pb.ts";
+import { aliceIdentity, bankIdentity, collect, dial, failure, runtime, serve } from "./fixtures.ts";
+
+type Any = MessageShape<DescMessage>;
+
+/** A service of protobuf-es as grpc-js wants it defined. */
+function definitionOf(service: DescService): ServiceDefinition {
+  return Object.fromEntries(
+    service.methods.map(({ name, localName, methodKind, input, output }) => {
+      const write = (schema: DescMessage) => (init: MessageInitShape<DescMessage>) =>
+        Buffer.from(toBinary(schema, create(schema, init)));
+      const read = (schema: DescMessage) => (bytes: Buffer) => fromBinary(schema, bytes);
+      return [
+        localName,
+        {
+          path: `/${service.typeName}/${name}`,
+          requestStream: methodKind === "client_streaming" || methodKind === "bidi_streaming",
+          responseStream: methodKind === "server_streaming" || methodKind === "bidi_streaming",
+          requestSerialize: write(input),
+          requestDeserialize: read(input),
+          responseSerialize: write(output),
+          responseDeserialize: read(output),
+        },
+      ];
+    }),
+  );
+}
+
+/** An unmodified grpc-js server, served by us. */
+async function serveJs(
+  options: {
+    readonly tlsOptions?: Partial<MutualTlsOptions>;
+    readonly interceptors?: ConstructorParameters<typeof JsServer>[0];
+    readonly path?: string;
+  } = {},
+): Promise<
+  { readonly target: string; readonly peers: (VerifiedPeer | undefined)[] } & AsyncDisposable
+> {
+  const tls = await runtime(bankIdentity, options.tlsOptions);
+  const server = new JsServer(options.interceptors);
+  const peers: (VerifiedPeer | undefined)[] = [];
+  server.addService(definitionOf(TestService), {
+    emptyCall(call: ServerUnaryCall<Any, Any>, respond: sendUnaryData<object>) {
+      peers.push(peerOf(call));
+      respond(null, {});
+    },
+    streamingOutputCall(call: ServerWritableStream<Any, object>) {
+      peers.push(peerOf(call));
+      const timer = setInterval(() => call.write({}), 5);
+      call.on("cancelled", () => clearInterval(timer));
+      call.on("close", () => clearInterval(timer));
+    },
+  });
+  const address =
+    options.path === undefined ? { host: "localhost", port: 0 } : { path: options.path };
+  const listener = await serveGrpcJs(server, tls.mtls, address);
+  return {
+    target:
+      "port" in listener.address ? `localhost:${listener.address.port}` : `unix:${options.path}`,
+    peers,
+    async [Symbol.asyncDispose]() {
+      const closed = listener.close();
+      server.forceShutdown();
+      await closed;
+      await tls.mtls.close();
+    },
+  };
+}
+
+test("serveGrpcJs: an unmodified grpc-js server knows its verified peers, also behind its own interceptors", async () => {
+  await using bank = await serveJs({
+    interceptors: { interceptors: [(_method, call) => new ServerInterceptingCall(call)] },
+  });
+  await using alice = await dial(bank.target);
+  assert.deepEqual(await alice.client.connect(), { health: "UNIMPLEMENTED" });
+  await alice.client.emptyCall({});
+  const stream = alice.client.streamingOutputCall({});
+  await stream.next();
+  await stream.return?.(undefined);
+  assert.deepEqual(
+    bank.peers.map((peer) => peer?.identity),
+    ["spiffe://handfast.test/alice", "spiffe://handfast.test/alice"],
+  );
+});
+
+test("serveGrpcJs: the peer is known on a Unix socket too", async () => {
+  await using bank = await serveJs({ path: join(tmpdir(), `handfast-${randomUUID()}.sock`) });
+  await using alice = await dial(bank.target, {
+    expect: spiffeId("spiffe://handfast.test/localhost"),
+  });
+  await alice.client.emptyCall({});
+  assert.equal(bank.peers[0]?.identity, "spiffe://handfast.test/alice");
+});
+
+test("serveGrpcJs: a stranger is refused in his own status; one no longer admitted starts no call", async () => {
+  let admitted = true;
+  let regrade = (): void => undefined;
+  await using bank = await serveJs({
+    tlsOptions: {
+      admit: matching(() => admitted),
+      revocation: {
+        description: "a test",
+        undetermined: "admit",
+        open(hooks) {
+          regrade = hooks.changed;
+          return Promise.resolve({
+            judge: () => ({ status: "unrevoked" }),
+            uncovered: () => 0,
+            reload: () => Promise.resolve("unchanged"),
+            close: () => undefined,
+          });
+        },
+      },
+    },
+  });
+  await using mallory = await dial(bank.target, {
+    identity: createTestAuthority().issue({ name: "alice" }),
+  });
+  const stranger = await failure(mallory.client.emptyCall({}));
+  assert.ok(stranger instanceof GrpcError);
+  assert.equal(stranger.refusal?.code, "CERTIFICATE_AUTHORITY_INVALID");
+
+  await using alice = await dial(bank.target);
+  await alice.client.emptyCall({});
+  admitted = false;
+  regrade();
+  const late = await failure(alice.client.emptyCall({}));
+  assert.equal(late instanceof GrpcError && late.refusal?.code, "NOT_ADMITTED");
+  assert.equal(bank.peers.length, 1);
+});
+
+test("policyInterceptor: a grpc-js server's calls are decided, and open ones again when the policy changes (S13)", async () => {
+  const only = (path: string): ReturnType<typeof compilePolicy> =>
+    compilePolicy(
+      parsePolicy(
+        JSON.stringify({ name: "p", allow_rules: [{ name: "r", request: { paths: [path] } }] }),
+      ),
+    );
+  let current = only("*/StreamingOutputCall");
+  let changed = (): void => undefined;
+  const live = {
+    get current() {
+      return current;
+    },
+    onChange(listener: () => void) {
+      changed = listener;
+      return () => undefined;
+    },
+  };
+  await using bank = await serveJs({ interceptors: { interceptors: [policyInterceptor(live)] } });
+  await using alice = await dial(bank.target);
+  const denied = await failure(alice.client.emptyCall({}));
+  assert.equal(denied instanceof GrpcError && denied.code, "PERMISSION_DENIED");
+  const stream = alice.client.streamingOutputCall({});
+  await stream.next();
+  current = only("*/EmptyCall");
+  changed();
+  const ended = await failure(collect(stream));
+  assert.ok(ended instanceof GrpcError);
+  assert.deepEqual(
+    [ended.code, ended.message],
+    ["PERMISSION_DENIED", "authz: unauthorized RPC request rejected"],
+  );
+  await alice.client.emptyCall({});
+});
+
+/** A grpc-js client with our credentials. */
+async function jsClient(
+  target: string,
+  options: Parameters<typeof grpcChannelCredentials>[1] & {
+    readonly channel?: ConstructorParameters<typeof JsClient>[2];
+  } = {},
+): Promise<JsClient & AsyncDisposable> {
+  const tls = await runtime(aliceIdentity);
+  const { channel, ...credentials } = options;
+  const client = new JsClient(target, grpcChannelCredentials(tls.mtls, credentials), channel);
+  return Object.assign(client, {
+    async [Symbol.asyncDispose]() {
+      client.close();
+      await tls.mtls.close();
+    },
+  });
+}
+
+function jsUnary(
+  client: JsClient,
+  request: MessageInitShape<typeof SimpleRequestSchema>,
+  metadata: JsMetadata = new JsMetadata(),
+): Promise<{
+  response: MessageShape<typeof SimpleResponseSchema>;
+  initial: JsMetadata;
+  trailing: JsMetadata;
+}> {
+  return new Promise((resolve, reject) => {
+    let initial = new JsMetadata();
+    let trailing = new JsMetadata();
+    let received: MessageShape<typeof SimpleResponseSchema> | undefined;
+    const call = client.makeUnaryRequest(
+      "/grpc.testing.TestService/UnaryCall",
+      (init: MessageInitShape<typeof SimpleRequestSchema>) =>
+        Buffer.from(toBinary(SimpleRequestSchema, create(SimpleRequestSchema, init))),
+      (bytes: Buffer) => fromBinary(SimpleResponseSchema, bytes),
+      request,
+      metadata,
+      { deadline: Date.now() + 5_000 },
+      (error, response) => {
+        if (error !== null) reject(error);
+        received = response;
+      },
+    );
+    call.on("metadata", (arrived: JsMetadata) => {
+      initial = arrived;
+    });
+    call.on("status", (status) => {
+      trailing = status.metadata;
+      if (received !== undefined) resolve({ response: received, initial, trailing });
+    });
+  });
+}
+
+test("grpcChannelCredentials: a grpc-js client shows our certificate and judges the server's name", async () => {
+  const callers: (string | undefined)[] = [];
+  await using bank = await serve({
+    handlers: {
+      unaryCall(_request, { peer }) {
+        callers.push(peer?.identity);
+        return {};
+      },
+    },
+  });
+  await using client = await jsClient(bank.target);
+  await jsUnary(client, {});
+  assert.deepEqual(callers, ["spiffe://handfast.test/alice"]);
+  const refused: Parameters<typeof jsClient>[1][] = [
+    { expect: serverName("other.test") },
+    { channel: { "grpc.ssl_target_name_override": "other.test" } },
+  ];
+  for (const options of refused) {
+    await using wrong = await jsClient(bank.target, options);
+    const error = (await failure(jsUnary(wrong, {}))) as ServiceError;
+    assert.equal(error.code, statuses.UNAVAILABLE);
+    assert.match(error.details, /CERTIFICATE_HOSTNAME_MISMATCH/);
+  }
+  await using overridden = await jsClient(bank.target.replace("localhost", "127.0.0.1"), {
+    channel: { "grpc.ssl_target_name_override": "localhost" },
+  });
+  await jsUnary(overridden, {});
+});
+
+test("interop, grpc-js as the client: large unary, custom metadata, status and special message", async () => {
+  await using bank = await serve();
+  await using client = await jsClient(bank.target);
+  const { response } = await jsUnary(client, {
+    responseSize: 314_159,
+    payload: { body: new Uint8Array(271_828) },
+  });
+  assert.equal(response.payload?.body.length, 314_159);
+
+  const metadata = new JsMetadata();
+  metadata.set("x-grpc-test-echo-initial", "test_initial_metadata_value");
+  metadata.set("x-grpc-test-echo-trailing-bin", Buffer.from([0xab, 0xab, 0xab]));
+  const echoed = await jsUnary(client, {}, metadata);
+  assert.deepEqual(echoed.initial.get("x-grpc-test-echo-initial"), ["test_initial_metadata_value"]);
+  assert.deepEqual(echoed.trailing.get("x-grpc-test-echo-trailing-bin"), [
+    Buffer.from([0xab, 0xab, 0xab]),
+  ]);
+
+  for (const message of [
+    "test status message",
+    "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n",
+  ]) {
+    const error = await failure(jsUnary(client, { responseStatus: { code: 2, message } }));
+    assert.deepEqual(
+      [(error as ServiceError).code, (error as ServiceError).details],
+      [statuses.UNKNOWN, message],
+    );
+  }
+});
+
+test("interop, us as the client: large unary, status and special message, of a handler's choosing", async () => {
+  await using bank = await serve();
+  await using alice = await dial(bank.target);
+  const { payload } = await alice.client.unaryCall({
+    responseSize: 314_159,
+    payload: { body: new Uint8Array(271_828) },
+  });
+  assert.equal(payload?.body.length, 314_159);
+  const special = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n";
+  const errors = [
+    await failure(alice.client.unaryCall({ responseStatus: { code: 2, message: special } })),
+    await failure(
+      collect(alice.client.fullDuplexCall([{ responseStatus: { code: 2, message: special } }])),
+    ),
+  ];
+  for (const error of errors) {
+    assert.ok(error instanceof GrpcError);
+    assert.deepEqual([error.code, error.message], ["UNKNOWN", special]);
+  }
+});
+
+test("S40 what inflates to more than the limit is RESOURCE_EXHAUSTED, however small it was sent", async () => {
+  await using bank = await serve({ limits: { maxReceiveMessageBytes: 100_000 } });
+  await using client = await jsClient(bank.target, {
+    channel: { "grpc.default_compression_algorithm": 2 },
+  });
+  await jsUnary(client, { payload: { body: new Uint8Array(90_000) } });
+  const bomb = await failure(jsUnary(client, { payload: { body: new Uint8Array(20_000_000) } }));
+  assert.equal((bomb as ServiceError).code, statuses.RESOURCE_EXHAUSTED);
+});
