@@ -13,11 +13,12 @@ import { readSettings, UsageError } from "./settings.ts";
 
 await runAsProgram(async () => {
   const flags = ["account", "currency", "deposit", "withdraw"] as const;
-  const { settings, extras, help } = readSettings(process.env, process.argv.slice(2), flags);
+  const { settings, extras, words, help } = readSettings(process.env, process.argv.slice(2), flags);
   if (help) {
     process.stdout.write(usage());
     return;
   }
+  if (words[0] !== undefined) throw new UsageError(`unexpected word ${words[0]}`);
   const { account: accountId = "12345", currency = "USD" } = extras;
   if (!isAccountId(accountId)) throw new UsageError("--account: expected a-z, 0-9 and dashes");
   const plan = {

@@ -24,7 +24,7 @@ export class BankError extends Error {
 }
 
 /** What a {@link BankError} may be made with. */
-export interface BankErrorOptions {
+interface BankErrorOptions {
   readonly cause?: unknown;
   readonly hint?: string;
   readonly violations?: readonly FieldViolation[];

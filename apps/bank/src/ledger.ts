@@ -59,7 +59,7 @@ export interface Side {
 }
 
 /** Why a ledger refuses a move. */
-export type LedgerRefusal = "INSUFFICIENT_FUNDS" | "CURRENCY_MISMATCH" | "BALANCE_OUT_OF_RANGE";
+type LedgerRefusal = "INSUFFICIENT_FUNDS" | "CURRENCY_MISMATCH" | "BALANCE_OUT_OF_RANGE";
 
 /**
  * Moves an amount: two entries that sum to zero and the two accounts after them, or why not. Pure; the

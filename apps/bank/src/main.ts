@@ -1,16 +1,38 @@
-// The server program: `npm run bank`.
+// The server program, `npm run bank`, and what its operator does with the database.
 import { pino } from "pino";
+import { BankError } from "./errors.ts";
 import { runAsProgram } from "./program.ts";
-import { startBank } from "./server/start-bank.ts";
-import { readSettings } from "./settings.ts";
+import { databasePath, readSettings, UsageError } from "./settings.ts";
+import type { Settings } from "./settings.ts";
+import { backupSqlite, verifySqlite } from "./store/sqlite-maintenance.ts";
+import type { Verification } from "./store/store.ts";
 
 await runAsProgram(async () => {
-  const { settings, help } = readSettings(process.env, process.argv.slice(2));
+  const { settings, words, help } = readSettings(process.env, process.argv.slice(2));
   if (help) {
     process.stdout.write(usage());
     return;
   }
+  const [command = "serve", ...rest] = words;
+  const [target, surplus] = command === "backup" ? rest : [undefined, rest[0]];
+  if (surplus !== undefined) throw new UsageError(`unexpected word ${surplus}`);
+  switch (command) {
+    case "serve":
+      return serve(settings);
+    case "verify":
+      return report(verifySqlite(databasePath(settings)));
+    case "backup":
+      if (target === undefined) throw new UsageError("backup: expected a file to write");
+      return report(backupSqlite(databasePath(settings), target));
+    default:
+      throw new UsageError(`unknown command ${command}`);
+  }
+});
+
+async function serve(settings: Settings): Promise<void> {
   const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime });
+  // Here, so that verify and backup do not load what serves.
+  const { startBank } = await import("./server/start-bank.ts");
   const bank = await startBank({ settings, log });
   const stop = (signal: NodeJS.Signals): void => {
     log.info({ signal }, "stopping");
@@ -22,13 +44,25 @@ await runAsProgram(async () => {
   // Once: the second signal ends the process at once, as if nobody had asked for the first.
   process.once("SIGTERM", stop);
   process.once("SIGINT", stop);
-});
+}
+
+function report({ accounts, operations, entries, faults }: Verification): void {
+  if (faults.length > 0) {
+    throw new BankError("LEDGER_BROKEN", `${faults.length} faults: ${faults.join("; ")}`);
+  }
+  process.stdout.write(
+    `${accounts} accounts, ${operations} operations, ${entries} entries: every invariant holds\n`,
+  );
+}
 
 function usage(): string {
-  return `usage: bank [FLAG…]
+  return `usage: bank [serve] [FLAG…]
+       bank verify [--database-url URL]
+       bank backup FILE [--database-url URL]
 
-Serves bank.v1.BankService and bank.v1.TellerService over mutual TLS. Each flag is also an
-environment variable: --ca-file is CA_FILE.
+serve (what happens without a command) serves bank.v1.BankService and bank.v1.TellerService over
+mutual TLS. verify replays the ledger and checks every invariant, backup copies and verifies the
+database; both also while a bank runs. Each flag is also an environment variable: --ca-file is CA_FILE.
 
   --host HOST          the address to bind (localhost)
   --port PORT          (8443); 0 takes a free one

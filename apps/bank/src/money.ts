@@ -6,12 +6,10 @@ export interface Money {
   readonly currencyCode: string;
 }
 
-/** The range of a balance and of every sum: that of int64, on the wire and in the stores. */
-export const minimumMinorUnits: bigint = -(2n ** 63n);
-/** See {@link minimumMinorUnits}. */
+/** The most that a balance or a sum may come to. */
 export const maximumMinorUnits: bigint = 2n ** 63n - 1n;
 
-/** Whether the value fits an int64. */
+/** Whether the value fits an int64: the range of balances and of sums, on the wire and in the stores. */
 export function isInRange(minorUnits: bigint): boolean {
   return minorUnits >= minimumMinorUnits && minorUnits <= maximumMinorUnits;
 }
@@ -44,6 +42,8 @@ export function parseAmount(text: string, currencyCode: string): Money | undefin
   const minorUnits = BigInt((match[1] ?? "") + fraction.padEnd(decimals, "0"));
   return isInRange(minorUnits) ? { minorUnits, currencyCode } : undefined;
 }
+
+const minimumMinorUnits: bigint = -(2n ** 63n);
 
 /** By number of decimals: the currencies of ISO 4217 in use (funds codes but those below left out). */
 const currencies: Readonly<Record<number, string>> = {

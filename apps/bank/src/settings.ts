@@ -15,15 +15,17 @@ export const settingNames = [
 ] as const;
 
 /** The name of a setting: "CA_FILE", whose flag is `--ca-file`. */
-export type SettingName = (typeof settingNames)[number];
+type SettingName = (typeof settingNames)[number];
 
 /** The settings that are given; what is not there takes its default. */
 export type Settings = Readonly<Partial<Record<SettingName, string>>>;
 
 /** What a command line came to. `extras` are the flags that only this program has. */
-export interface ParsedCommandLine<Extra extends string> {
+interface ParsedCommandLine<Extra extends string> {
   readonly settings: Settings;
   readonly extras: Readonly<Partial<Record<Extra, string>>>;
+  /** The words that are no flags. */
+  readonly words: readonly string[];
   readonly help: boolean;
 }
 
@@ -38,7 +40,7 @@ export function readSettings<const Extra extends string = never>(
   args: readonly string[],
   extraFlags: readonly Extra[] = [],
 ): ParsedCommandLine<Extra> {
-  const flags = parseFlags(args, extraFlags);
+  const { values: flags, positionals: words } = parseFlags(args, extraFlags);
   const settings: Partial<Record<SettingName, string>> = {};
   for (const name of settingNames) {
     const value = flags[flagOf(name)] ?? env[name];
@@ -55,7 +57,7 @@ export function readSettings<const Extra extends string = never>(
     const value = flags[name];
     if (typeof value === "string") extras[name] = value;
   }
-  return { settings, extras, help: flags["help"] === true };
+  return { settings, extras, words, help: flags["help"] === true };
 }
 
 /** A command line that cannot be meant: exit 2. */
@@ -86,12 +88,16 @@ function flagOf(name: SettingName): string {
 function parseFlags(
   args: readonly string[],
   extraFlags: readonly string[],
-): Readonly<Record<string, string | boolean | undefined>> {
+): { values: Readonly<Record<string, string | boolean | undefined>>; positionals: string[] } {
   const names = [...settingNames.map(flagOf), ...extraFlags];
   const options = Object.fromEntries(names.map((name) => [name, { type: "string" as const }]));
   try {
     const help = { type: "boolean", short: "h" } as const;
-    return parseArgs({ args: [...args], options: { ...options, help } }).values;
+    return parseArgs({
+      args: [...args],
+      options: { ...options, help },
+      allowPositionals: true,
+    });
   } catch (cause) {
     throw new UsageError(cause instanceof Error ? cause.message : String(cause), { cause });
   }

@@ -2,15 +2,19 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { existsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { describeFailure } from "../src/program.ts";
 import { startBank } from "../src/server/start-bank.ts";
 import { readSettings } from "../src/settings.ts";
 import type { Settings } from "../src/settings.ts";
+import { createSqliteStore } from "../src/store/sqlite.ts";
+import { backupSqlite, verifySqlite } from "../src/store/sqlite-maintenance.ts";
+import { depositCommand, openCommand } from "./support/commands.ts";
 import { authority, bankFiles, createKeptLog, policyFile } from "./support/served-bank.ts";
 import { temporaryFolder } from "./support/temporary-folder.ts";
 
@@ -77,18 +81,17 @@ test("S22: what is wrong with the settings stops the start with one line and a h
   assert.equal(program.stderr, await failureOfStart({ ...settings, CA_FILE: "" }));
 });
 
-test("flags that do not exist are wrong usage, and --help tells those that do", async (t) => {
+test("flags and words that do not exist are wrong usage, and --help tells those that do", async (t) => {
   const settings = bankFiles(t);
-  for (const program of ["main.ts", "client.ts"]) {
-    const wrong = await run(program, ["--nothing"], settings);
-    assert.equal(wrong.exitCode, 2);
-    assert.match(wrong.stderr, /^error: .*--nothing.*\nhint: --help lists the flags\n$/);
-    const help = await run(program, ["--help"], {});
-    assert.equal(help.exitCode, 0);
-    assert.match(help.stdout, /--ca-file FILE/);
-  }
-  const amount = await run("client.ts", ["--deposit", "1.234"], settings);
-  assert.equal(amount.exitCode, 2);
+  const [flag, word, amount, help] = await Promise.all([
+    run("main.ts", ["--nothing"], settings),
+    run("main.ts", ["nonsense"], settings),
+    run("client.ts", ["--deposit", "1.234"], settings),
+    run("client.ts", ["--help"], {}),
+  ]);
+  assert.match(flag.stderr, /^error: .*--nothing.*\nhint: --help lists the flags\n$/);
+  assert.deepEqual([flag.exitCode, word.exitCode, amount.exitCode, help.exitCode], [2, 2, 2, 0]);
+  assert.match(help.stdout, /--ca-file FILE/);
 });
 
 test("a client that cannot connect says why, and soon", async (t) => {
@@ -108,6 +111,43 @@ async function failureOfStart(env: Settings): Promise<string> {
     return describeFailure(error);
   }
 }
+
+test("verify and backup work beside a running bank, and a backup opens as a bank", async (t) => {
+  const settings = bankFiles(t);
+  const bank = await startProgram(t, settings);
+  await run("client.ts", [], clientSettings(t, bank.port));
+  const verified = await run("main.ts", ["verify"], settings);
+  assert.equal(verified.stdout, "2 accounts, 3 operations, 4 entries: every invariant holds\n");
+  const copy = join(temporaryFolder(t), "copy.db");
+  const backup = await run("main.ts", ["backup", copy], settings);
+  assert.deepEqual([backup.exitCode, backup.stdout, backup.stderr], [0, verified.stdout, ""]);
+  assert.equal(statSync(copy).mode & 0o777, 0o600);
+  const path = settings.DATABASE_URL.slice("sqlite:".length);
+  assert.throws(() => backupSqlite(path, copy), { code: "STORE_UNREADABLE", message: /EEXIST/ });
+  const restored = await createSqliteStore({ path: copy, mode: "mtls" });
+  t.after(() => restored.close());
+  const alice = { owner: "spiffe://handfast.internal/alice", accountId: "12345" };
+  assert.equal((await restored.account(alice))?.balance, 75_000n);
+});
+
+test("verify names what is broken and fails; a backup of it leaves no file", async (t) => {
+  const settings = bankFiles(t);
+  const path = settings.DATABASE_URL.slice("sqlite:".length);
+  const store = await createSqliteStore({ path, mode: "mtls" });
+  await store.execute(openCommand());
+  await store.execute(depositCommand(5n));
+  await store.close();
+  const database = new DatabaseSync(path);
+  database.exec("UPDATE accounts SET balance = 6 WHERE kind = 'customer'");
+  database.close();
+  const verified = await run("main.ts", ["verify"], settings);
+  assert.equal(verified.exitCode, 1);
+  assert.match(verified.stderr, /^error: LEDGER_BROKEN: .* balance 6, but its entries end at 5/);
+  const copy = join(temporaryFolder(t), "copy.db");
+  assert.throws(() => backupSqlite(path, copy), { code: "LEDGER_BROKEN" });
+  assert.equal(existsSync(copy), false);
+  assert.throws(() => verifySqlite("/no/such.db"), { code: "STORE_UNREADABLE" });
+});
 
 interface Finished {
   readonly exitCode: number | null;

@@ -5,6 +5,7 @@ import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { createSqliteStore } from "../src/store/sqlite.ts";
+import { verifySqlite } from "../src/store/sqlite-maintenance.ts";
 import type { SqliteStoreOptions } from "../src/store/sqlite.ts";
 import type { BankStore } from "../src/store/store.ts";
 import { alice, bob, depositCommand, openCommand } from "./support/commands.ts";
@@ -294,6 +295,28 @@ test("when an invariant fails, nothing more is written", async (t) => {
   assert.equal((await store.account(checking))?.balance, 5n);
 });
 
+test("a row that is not what it should be stops the writing too, wherever it is found", async (t) => {
+  const { store, path } = await openStore(t);
+  await store.execute(openCommand());
+  await store.execute(depositCommand(5n));
+  changeBeside(path, "PRAGMA ignore_check_constraints = 1; UPDATE accounts SET kind = 'other'");
+  await assert.rejects(store.account(checking), { code: "LEDGER_BROKEN" });
+  assert.equal(store.fault, "LEDGER_BROKEN");
+  await assert.rejects(store.execute(openCommand({ account: savings })), { code: "LEDGER_BROKEN" });
+});
+
+test("a writer waits a while for the lock of another process, then gives up and changes nothing", async (t) => {
+  const { store, path } = await openStore(t, { contentionMs: 50 });
+  await store.execute(openCommand());
+  const other = new DatabaseSync(path);
+  other.exec("BEGIN IMMEDIATE");
+  await assert.rejects(store.execute(depositCommand(5n)), { code: "CONTENTION" });
+  other.exec("ROLLBACK");
+  other.close();
+  await store.execute(depositCommand(5n));
+  assert.equal((await store.account(checking))?.balance, 5n);
+});
+
 test("verification names each kind of damage", async (t) => {
   const damages = [
     ["UPDATE accounts SET balance = balance + 1 WHERE kind = 'customer'", /balance 31, but its/],
@@ -322,9 +345,7 @@ test("verification names each kind of damage", async (t) => {
     const copy = join(temporaryFolder(t), `damaged-${index}.db`);
     sound.exec(`VACUUM INTO '${copy}'`);
     changeBeside(copy, sql);
-    const damaged = await createSqliteStore({ path: copy, mode: "mtls" });
-    assert.match((await damaged.verify()).faults.join("\n"), fault, sql);
-    await damaged.close();
+    assert.match(verifySqlite(copy).faults.join("\n"), fault, sql);
   }
   sound.close();
 });

@@ -9,7 +9,7 @@ import { statementTable } from "../statement-table.ts";
 import { readStatement } from "./read-statement.ts";
 
 /** What a session does. */
-export interface SessionPlan {
+interface SessionPlan {
   readonly accountId: string;
   readonly deposit: Money;
   readonly withdrawal: Money;

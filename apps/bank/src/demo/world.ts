@@ -41,7 +41,7 @@ export interface World {
 }
 
 /** Whose certificates: the bank's own authority, or one that nobody here trusts. */
-export type Authority = "ours" | "stranger";
+type Authority = "ours" | "stranger";
 
 /** A new world: an empty folder. */
 export function createWorld(narrator: Narrator): World {

@@ -28,7 +28,7 @@ export interface RunningBank {
 }
 
 /** How a bank is started. */
-export interface StartOptions {
+interface StartOptions {
   readonly settings: Settings;
   readonly log: Log;
   /** For tests of recovery: the process dies by SIGKILL there. */
@@ -84,7 +84,11 @@ function createBankServer(options: {
   const server = createServer({
     ...serverTransport(transport),
     policy,
-    interceptors: [reportBankErrors],
+    // In plaintext there is nobody to verify; what the policy grants to all is granted.
+    unauthenticatedPeers: mode === "plaintext" ? "ask-policy" : "refuse",
+    interceptors: [
+      reportBankErrors(({ code, message, cause }) => log.error({ code, err: cause }, message)),
+    ],
     onEvent: (event) => logGrpcEvent(log, event),
   });
   server.add(BankService, createBankService(bank));
@@ -97,11 +101,8 @@ function createBankServer(options: {
   return server;
 }
 
-function serverTransport(
-  transport: ConfiguredTransport,
-): ServerTransport & { unauthenticatedPeers?: "ask-policy" } {
-  if (transport.mode === "mutual-tls") return { tls: transport.mtls };
-  return { dangerouslyPlaintext: true, unauthenticatedPeers: "ask-policy" };
+function serverTransport(transport: ConfiguredTransport): ServerTransport {
+  return transport.mode === "mutual-tls" ? { tls: transport.mtls } : { dangerouslyPlaintext: true };
 }
 
 function refuseUnsupported(settings: Settings): void {

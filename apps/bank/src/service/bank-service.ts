@@ -120,4 +120,4 @@ export function createBankService(bank: Bank): BankServiceHandlers {
 }
 
 /** The handlers of bank.v1.BankService. */
-export type BankServiceHandlers = ServiceHandlers<typeof BankService>;
+type BankServiceHandlers = ServiceHandlers<typeof BankService>;

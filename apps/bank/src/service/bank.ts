@@ -61,7 +61,7 @@ export async function openAccount(
 }
 
 /** What is to be moved; money comes from or goes to the bank's cash unless both sides are named. */
-export type Movement = {
+type Movement = {
   /** Greater than zero. */
   readonly amount: Money;
   readonly description: string;
@@ -72,7 +72,7 @@ export type Movement = {
 );
 
 /** The entries that a movement makes, on the accounts that it names. */
-export type MovedBy<Made extends Movement> = {
+type MovedBy<Made extends Movement> = {
   readonly [Side in keyof Made & ("from" | "to")]: Entry;
 };
 

@@ -2,23 +2,27 @@ import { badRequest, errorInfo, GrpcError, retryInfo, statusName } from "@handfa
 import type { GrpcErrorCode, ServerInterceptor } from "@handfast/grpc";
 import { BankError, bankErrors } from "../errors.ts";
 
-/** ErrorInfo.domain of every error of the bank. */
-export const errorDomain = "bank.handfast";
-
-/** Turns the BankErrors of handlers into statuses with google.rpc details. */
-export const reportBankErrors: ServerInterceptor = async (_call, next) => {
-  try {
-    await next();
-  } catch (error) {
-    throw error instanceof BankError ? grpcErrorOf(error) : error;
-  }
-};
+/**
+ * Turns the BankErrors of handlers into statuses with google.rpc details. Those that are the bank's own
+ * fault are told to `onFault` first, for nothing of their cause reaches the caller.
+ */
+export function reportBankErrors(onFault: (error: BankError) => void): ServerInterceptor {
+  return async (_call, next) => {
+    try {
+      await next();
+    } catch (error) {
+      if (!(error instanceof BankError)) throw error;
+      if (ownFaults.has(error.status)) onFault(error);
+      throw grpcErrorOf(error);
+    }
+  };
+}
 
 /**
  * The status that a caller gets for an error of the bank. Its text is the table's, so that nothing of
  * the inside leaks; what is not for peers becomes STORE_UNAVAILABLE.
  */
-export function grpcErrorOf(error: BankError): GrpcError {
+function grpcErrorOf(error: BankError): GrpcError {
   const code = bankErrors[error.code].public ? error.code : "STORE_UNAVAILABLE";
   const { message, status } = bankErrors[code];
   const details = [errorInfo({ reason: code, domain: errorDomain })];
@@ -29,4 +33,8 @@ export function grpcErrorOf(error: BankError): GrpcError {
   return new GrpcError(statusName(status) as GrpcErrorCode, text, { details, cause: error });
 }
 
+/** ErrorInfo.domain of every error of the bank. */
+const errorDomain = "bank.handfast";
 const retryDelayMs = 1000;
+/** UNAVAILABLE and DATA_LOSS. */
+const ownFaults: ReadonlySet<number> = new Set([14, 15]);

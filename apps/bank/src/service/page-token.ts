@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { AccountName } from "../account-name.ts";
 
 /** Whose page of which account: a token is good for these alone (S62). */
-export interface PageScope {
+interface PageScope {
   readonly caller: string;
   readonly account: AccountName;
 }

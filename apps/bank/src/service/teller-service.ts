@@ -104,4 +104,4 @@ export function createTellerService(bank: Bank): TellerServiceHandlers {
 }
 
 /** The handlers of bank.v1.TellerService. */
-export type TellerServiceHandlers = ServiceHandlers<typeof TellerService>;
+type TellerServiceHandlers = ServiceHandlers<typeof TellerService>;

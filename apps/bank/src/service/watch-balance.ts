@@ -4,9 +4,6 @@ import type { AccountState } from "../ledger.ts";
 import { readAccount } from "./bank.ts";
 import type { Bank } from "./bank.ts";
 
-/** How many WatchBalance streams one identity may have open (S62). */
-export const watchLimit = 16;
-
 /**
  * The account now and again after each change, until the signal aborts. Changes that come faster than
  * the reader reads are told as one: the latest.
@@ -88,3 +85,5 @@ function createSignalledChanges(signal: AbortSignal): Changes {
 }
 
 const pollMs = 2000;
+/** How many WatchBalance streams one identity may have open (S62). */
+const watchLimit = 16;

@@ -24,7 +24,7 @@ import type {
 export type Procedure<T> = Generator<Query, T, readonly Row[]>;
 
 /** One statement to be run. */
-export interface Query {
+interface Query {
   readonly statement: StatementName;
   readonly parameters: readonly SqlValue[];
 }
@@ -61,12 +61,12 @@ export function query(statement: StatementName, ...parameters: readonly SqlValue
 }
 
 /** The key of the bank's own account of a currency, which is also its id. */
-export function cashAccountKey(currencyCode: string): string {
+function cashAccountKey(currencyCode: string): string {
   return `cash-${currencyCode.toLowerCase()}`;
 }
 
 /** Whose the cash accounts are: no identity reads like this, for all begin with a kind and a colon. */
-export const cashOwner = "the bank";
+const cashOwner = "the bank";
 
 function* recallOperation(command: CommandBase): Procedure<Outcome | undefined> {
   const { requester, method, requestId } = command;

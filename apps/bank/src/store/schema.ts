@@ -66,7 +66,7 @@ export const migrations: readonly Migration[] = [
 ];
 
 /** One step of the schema. Released steps are never changed: their checksum is in every database. */
-export interface Migration {
+interface Migration {
   readonly version: number;
   readonly name: string;
   readonly statements: readonly string[];

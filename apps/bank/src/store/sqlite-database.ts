@@ -20,10 +20,13 @@ import type { BankMode } from "./store.ts";
 export function openSqliteWriter(options: SqliteWriterOptions): SqliteConnection {
   // The lock is a database of its own: locking_mode=EXCLUSIVE on the ledger would lock out readers.
   // The system lets go of it when the process ends, however it ends.
-  const lock = openDatabase(`${options.path}-writer`, { create: true });
+  const lock = openDatabase(`${options.path}-writer`, { create: true, timeoutMs: 0 });
   try {
     takeLock(lock, options.path);
-    const database = openDatabase(options.path, { create: true });
+    const database = openDatabase(options.path, {
+      create: true,
+      timeoutMs: options.contentionMs ?? contentionMs,
+    });
     try {
       database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
       if (options.maxPageCount !== undefined) {
@@ -43,7 +46,7 @@ export function openSqliteWriter(options: SqliteWriterOptions): SqliteConnection
 
 /** A reader beside the writer: sees what was committed, never waits for it. */
 export function openSqliteReader(path: string): SqliteConnection {
-  const database = openDatabase(path, { create: false });
+  const database = openDatabase(path, { create: false, timeoutMs: contentionMs });
   database.exec("PRAGMA query_only = ON");
   return connection(database, () => undefined);
 }
@@ -56,6 +59,8 @@ export interface SqliteWriterOptions {
   readonly now: bigint;
   /** The size the file may reach, in pages of 4 KiB; unlimited if left out. */
   readonly maxPageCount?: number;
+  /** How long a statement waits for a lock of another process; 2,000 ms if left out. */
+  readonly contentionMs?: number;
 }
 
 /** An open database and its prepared statements. */
@@ -107,12 +112,15 @@ function connection(database: DatabaseSync, release: () => void): SqliteConnecti
   };
 }
 
-function openDatabase(path: string, { create }: { create: boolean }): DatabaseSync {
+function openDatabase(
+  path: string,
+  { create, timeoutMs }: { create: boolean; timeoutMs: number },
+): DatabaseSync {
   try {
     // SQLite would make the file with the umask's mode; its WAL takes the mode of the file.
     if (create) closeSync(openSync(path, "a", 0o600));
     return new DatabaseSync(path, {
-      timeout: create ? 0 : 5000,
+      timeout: timeoutMs,
       readBigInts: true,
       enableDoubleQuotedStringLiterals: false,
     });
@@ -201,6 +209,9 @@ const dialect: SqlDialect = {
   strict: " STRICT",
   clustered: " STRICT, WITHOUT ROWID",
 };
+
+/** How long a statement waits for a lock of another process: a shell, a backup. */
+const contentionMs = 2000;
 
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;

@@ -41,7 +41,7 @@ export interface WorkerReply {
 }
 
 /** An error that crossed the thread. */
-export interface Failure {
+interface Failure {
   readonly code: BankErrorCode;
   readonly message: string;
 }

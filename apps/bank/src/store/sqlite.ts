@@ -26,6 +26,8 @@ export interface SqliteStoreOptions {
   readonly maxBatch?: number;
   /** The size the file may reach, in pages of 4 KiB; unlimited by default. */
   readonly maxPageCount?: number;
+  /** How long to wait for a lock of another process, before CONTENTION; 2,000 ms by default. */
+  readonly contentionMs?: number;
   /** For tests of recovery: the process dies by SIGKILL there. */
   readonly failPoint?: FailPoint;
 }
@@ -37,7 +39,7 @@ export interface SqliteStoreOptions {
  * @throws BankError STORE_IN_USE, STORE_UNREADABLE, STORE_MODE_MISMATCH, STORE_TOO_NEW, STORE_CHANGED
  */
 export async function createSqliteStore(options: SqliteStoreOptions): Promise<BankStore> {
-  const { path, mode, maxPageCount, failPoint } = options;
+  const { path, mode, maxPageCount, contentionMs, failPoint } = options;
   const writer = await startWorker({
     role: "writer",
     options: {
@@ -45,6 +47,7 @@ export async function createSqliteStore(options: SqliteStoreOptions): Promise<Ba
       mode,
       now: BigInt(Date.now()),
       ...(maxPageCount === undefined ? {} : { maxPageCount }),
+      ...(contentionMs === undefined ? {} : { contentionMs }),
     },
     ...(failPoint === undefined ? {} : { failPoint }),
   });
@@ -85,6 +88,7 @@ class SqliteStore implements BankStore {
 
   execute(command: Command): Promise<Outcome> {
     if (this.#closing) return Promise.reject(storeClosed());
+    if (this.#broken !== undefined) return Promise.reject(ledgerBroken());
     if (this.#waiting.length >= this.#maxWaiting) {
       return Promise.reject(
         new BankError("OVERLOADED", `${this.#waiting.length} commands are waiting`),
@@ -120,7 +124,12 @@ class SqliteStore implements BankStore {
 
   async #read<T>(question: Question): Promise<T> {
     if (this.#closing) throw storeClosed();
-    return (await this.#reader.ask(question)) as T;
+    try {
+      return (await this.#reader.ask(question)) as T;
+    } catch (error) {
+      this.#note(error);
+      throw error;
+    }
   }
 
   async #commitAll(): Promise<void> {
@@ -147,11 +156,16 @@ class SqliteStore implements BankStore {
         this.#watches.tell(executed.outcome);
         resolve(executed.outcome);
       } else {
-        const { code, message } = executed.failure;
-        if (code === "LEDGER_BROKEN") this.#broken = code;
-        reject(new BankError(code, message));
+        const error = new BankError(executed.failure.code, executed.failure.message);
+        this.#note(error);
+        reject(error);
       }
     }
+  }
+
+  /** After a broken invariant, found by whomever, nothing is written any more. */
+  #note(error: unknown): void {
+    if (error instanceof BankError && error.code === "LEDGER_BROKEN") this.#broken = error.code;
   }
 }
 
@@ -219,6 +233,10 @@ async function startWorker(role: WorkerRole): Promise<Conversation> {
       await exited;
     },
   };
+}
+
+function ledgerBroken(): BankError {
+  return new BankError("LEDGER_BROKEN", "an invariant of the ledger failed before");
 }
 
 function storeClosed(): BankError {

@@ -2,7 +2,7 @@ import type { AccountName } from "../account-name.ts";
 import type { Outcome } from "./store.ts";
 
 /** Who wants to hear of changes to which account. */
-export interface Watches {
+interface Watches {
   /** Calls the listener after each change; the result ends that. */
   add(name: AccountName, listener: () => void): () => void;
   /** Calls the listeners of each account that the outcome changed. */
