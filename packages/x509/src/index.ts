@@ -76,12 +76,52 @@ export { createAnchors, type Anchors } from "./anchors.ts";
 export { createSignatureMemo, type SignatureMemo } from "./signature-memo.ts";
 
 // who revokes
+export {
+  checkRevocation,
+  type CheckRevocationOptions,
+  type RevocationStatus,
+} from "./check-revocation.ts";
 export { crlFromParts, parseCrl, type Crl, type CrlParts } from "./crl.ts";
 export type { CrlEntry } from "./crl-entries.ts";
 export type { CrlLimitation } from "./crl-extensions.ts";
 export { createCrlEntryList, type CrlEntryInput, type CrlEntryList } from "./crl-entry-list.ts";
 export { issueCrl, type IssueCrlOptions } from "./issue-crl.ts";
-export type { RevocationReason } from "./revocation-reason.ts";
+export { condemnsKey, type RevocationReason } from "./revocation-reason.ts";
+
+// who asks, and who answers, by OCSP
+export {
+  createOcspCertId,
+  isOcspCertIdOf,
+  type OcspCertId,
+  type OcspHash,
+} from "./ocsp-cert-id.ts";
+export {
+  createOcspRequest,
+  parseOcspRequest,
+  type CreateOcspRequestOptions,
+  type OcspRequest,
+} from "./ocsp-request.ts";
+export {
+  parseOcspResponse,
+  type OcspAnswer,
+  type OcspBasicResponse,
+  type OcspResponse,
+  type OcspResponseStatus,
+  type OcspStatus,
+} from "./ocsp-response.ts";
+export {
+  createOcspResponder,
+  encodeOcspError,
+  issueOcspResponse,
+  type IssueOcspResponseOptions,
+  type OcspResponder,
+} from "./issue-ocsp-response.ts";
+export {
+  ocspStatusAt,
+  verifyOcspResponse,
+  type OcspVerdict,
+  type VerifyOcspResponseOptions,
+} from "./verify-ocsp-response.ts";
 
 // when something is wrong
 export { X509Error, x509Errors, type X509ErrorCode } from "./errors.ts";
