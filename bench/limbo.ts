@@ -8,9 +8,11 @@
 import {
   decodePem,
   parseCertificate,
+  parseCrl,
   verifyChain,
   type Certificate,
   type ChainPurpose,
+  type Crl,
   type IssuingRules,
 } from "@handfast/x509";
 
@@ -90,6 +92,7 @@ function problemOf(
       ...(name && { name: name.value }),
       ...(testcase.max_chain_depth !== null && { maxDepth: testcase.max_chain_depth }),
       ...(rules && { issuingRules: rules }),
+      ...(testcase.crls?.length && { crls: readableCrls(testcase.crls), undetermined: "refuse" }),
     },
   );
   if (!verdict.ok) return `${verdict.reason}: ${verdict.message}`;
@@ -97,6 +100,17 @@ function problemOf(
     ({ kind, value }) => !leaf.subjectAltNames[sanKinds[kind]].includes(value),
   );
   return missing && `the certificate does not carry ${missing.kind} ${missing.value}`;
+}
+
+/** A list that cannot be read says nothing, and the certificate is refused as undetermined. */
+function readableCrls(pems: readonly string[]): Crl[] {
+  return pems.flatMap((pem) => {
+    try {
+      return [parseCrl(pem)];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** Two groups of the suite test a profile each, and contradict each other; the rest tests paths. */

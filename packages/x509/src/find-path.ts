@@ -42,7 +42,7 @@ export interface PathWalker {
 /**
  * Prepares a search for paths (RFC 4158): candidates are an unordered bag, anchors come first, then
  * what the authority key identifier points to; a dead end is left for the next candidate. The work is
- * bounded (S45): 100 signatures, 32 candidates a step, 1,000 steps a walk.
+ * bounded (S45): 100 signatures, 32 candidates a step, 10,000 steps a walk.
  */
 export function createPathWalker(search: PathSearch): PathWalker {
   const issuersOf = createIssuerLookup(search);
@@ -184,5 +184,5 @@ function createSignatureCheck(
 
 const MAX_SIGNATURES = 100;
 const MAX_CANDIDATES = 32;
-const MAX_STEPS = 1000;
+const MAX_STEPS = 10_000;
 const MAX_SELF_ISSUED = 8;

@@ -19,6 +19,8 @@ export interface PathRules {
   readonly policies: PolicyInputs;
   readonly issuingRules: IssuingRules | undefined;
   readonly nameConstraints: NameConstraintChecks;
+  /** Looks a path up that holds otherwise. */
+  readonly revocation: ((path: readonly Certificate[]) => ChainRefused | undefined) | undefined;
 }
 
 /** A refusal, and how far along the order of S10 the path came before it. */
@@ -29,7 +31,8 @@ export interface Finding {
 
 /**
  * Judges a path from leaf to anchor whose signatures hold and whose names chain: authority first, then
- * what the CAs forbid, then validity, purpose and name (S10). Undefined if nothing is found. The
+ * what the CAs forbid, then validity, purpose, name and revocation
+ * (S10). Undefined if nothing is found. The
  * anchor is judged as the CA certificate it is: validity, constraints and usages count (RFC 5937).
  */
 export function judgePath(path: readonly Certificate[], rules: PathRules): Finding | undefined {
@@ -39,6 +42,7 @@ export function judgePath(path: readonly Certificate[], rules: PathRules): Findi
     () => firstOf(path, (certificate) => validityRefusal(certificate, rules.now)),
     () => purposeRefusal(path, rules.purpose),
     () => nameRefusal(path[0] as Certificate, rules),
+    () => rules.revocation?.(path),
   ];
   for (const [rank, step] of steps.entries()) {
     const refused = step();

@@ -1,5 +1,7 @@
 import type { Anchors } from "./anchors.ts";
 import type { Certificate } from "./certificate.ts";
+import { checkRevocation } from "./check-revocation.ts";
+import type { Crl } from "./crl.ts";
 import { refuse, shortened, type ChainRefused, type ChainVerdict } from "./chain-verdict.ts";
 import { createPathWalker, type PathWalker } from "./find-path.ts";
 import type { IssuingRules } from "./issuing-rules.ts";
@@ -32,6 +34,13 @@ export interface VerifyChainOptions {
   readonly maxDepth?: number;
   /** Remembers signatures that were verified before; share one between calls. */
   readonly signatures?: SignatureMemo;
+  /**
+   * Revocation lists. Every certificate of the path but the anchor is looked up, and a CA is revoked
+   * if its key is, under whatever issuer (S8): give the CAs you know as candidates too.
+   */
+  readonly crls?: readonly Crl[];
+  /** What to do where the lists do not tell; `refuse` by default. Without `crls` nothing is looked up. */
+  readonly undetermined?: "refuse" | "admit";
   /** Certificate policies of which one must hold along the path, as dotted OIDs (RFC 5280 6.1.1 c, e). */
   readonly policies?: readonly string[];
   /** Rules on issuing beyond what makes a path hold; none by default. */
@@ -53,7 +62,7 @@ export function verifyChain(
   chain: { readonly leaf: Certificate; readonly candidates: readonly Certificate[] },
   options: VerifyChainOptions,
 ): ChainVerdict {
-  const rules = rulesFrom(options);
+  const rules = rulesFrom(options, chain.candidates);
   const walker = createPathWalker({
     ...chain,
     anchors: options.anchors,
@@ -104,7 +113,7 @@ function untrusted({ trace }: PathWalker): ChainRefused {
   );
 }
 
-function rulesFrom(options: VerifyChainOptions): PathRules {
+function rulesFrom(options: VerifyChainOptions, candidates: readonly Certificate[]): PathRules {
   const now = options.now.getTime();
   if (Number.isNaN(now)) throw new TypeError("now must be a valid date");
   if (!purposes.has(options.purpose)) {
@@ -127,7 +136,34 @@ function rulesFrom(options: VerifyChainOptions): PathRules {
     },
     issuingRules: options.issuingRules,
     nameConstraints: createNameConstraintChecks(MAX_COMPARISONS),
+    revocation: options.crls && ((path) => revocationRefusal(path, options, candidates)),
   };
+}
+
+function revocationRefusal(
+  path: readonly Certificate[],
+  { crls = [], now, undetermined, anchors }: VerifyChainOptions,
+  candidates: readonly Certificate[],
+): ChainRefused | undefined {
+  const trusted = "named" in anchors ? anchors.certificates : anchors;
+  const found = checkRevocation(path, {
+    crls,
+    now,
+    twins: [...candidates, ...trusted],
+    anchors: trusted,
+  });
+  if (found.status === "revoked") {
+    const { revokedAt, reason } = found.entry;
+    const why = reason === undefined ? "" : ` (${reason})`;
+    const problem = `was revoked at ${revokedAt.toISOString().replace(".000Z", "Z")}${why}`;
+    return refuse("CERTIFICATE_REVOKED", found.certificate, problem);
+  }
+  if (found.status === "unrevoked" || undetermined === "admit") return undefined;
+  return refuse(
+    "CERTIFICATE_VERIFICATION_FAILED",
+    found.certificate,
+    `may be revoked: ${found.reason}`,
+  );
 }
 
 const DEFAULT_DEPTH = 8;
