@@ -34,7 +34,13 @@ export function errorsDocument(): string {
       "| code | what it means | what to do | gRPC status | told to the peer |",
       "| --- | --- | --- | --- | --- |",
       ...Object.entries(table).map(([code, entry]) =>
-        row(`\`${code}\``, entry.message, entry.hint, String(entry.status), entry.public ? "yes" : "no"),
+        row(
+          `\`${code}\``,
+          entry.message,
+          entry.hint,
+          String(entry.status),
+          entry.public ? "yes" : "no",
+        ),
       ),
     ].join("\n"),
   );
