@@ -193,7 +193,8 @@ function checked(value: string, problem: string | undefined, what: string): stri
 }
 
 function ascii(content: Uint8Array, what: string): string {
-  for (const octet of content) {
+  for (let at = 0; at < content.length; at++) {
+    const octet = content[at] as number;
     if (octet < 0x20 || octet > 0x7e)
       throw malformed(what, "has a name with other than printable ASCII");
   }

@@ -325,7 +325,7 @@ function readValue(
 }
 
 function isAscii(content: Uint8Array): boolean {
-  for (const octet of content) if (octet > 0x7f) return false;
+  for (let at = 0; at < content.length; at++) if ((content[at] as number) > 0x7f) return false;
   return true;
 }
 

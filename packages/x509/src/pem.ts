@@ -51,13 +51,44 @@ function decodeBase64(body: string, label: string): Uint8Array {
       hint: "blocks with Proc-Type or DEK-Info are an old format: convert the key to PKCS #8",
     });
   }
-  const base64 = body.replace(/[ \t\r\n]+/g, "");
-  const der = Buffer.from(base64, "base64");
-  // Node's decoder skips what it does not know; only what encodes back to itself was base64.
-  if (base64.length === 0 || der.toString("base64") !== base64) {
-    throw broken(`has a ${label} block that is not canonical base64`);
+  const tail = checkBase64(Buffer.from(body, "utf8"), label);
+  const der = Buffer.from(body, "base64");
+  // The bits that the last group does not use must be zero.
+  if (der.subarray(der.length - (der.length % 3 || 3)).toString("base64") !== tail) {
+    throw notBase64(label);
   }
   return new Uint8Array(der.buffer, der.byteOffset, der.byteLength);
+}
+
+/**
+ * Demands base64 with nothing but white space between its letters, in groups of four, padded at the
+ * end only; gives the last group. (Node's decoder skips what it does not know.)
+ */
+function checkBase64(body: Uint8Array, label: string): string {
+  let letters = 0;
+  let padding = 0;
+  // By index: an iterator takes ten times as long, and revocation lists are large.
+  for (let at = 0; at < body.length; at++) {
+    const kind = base64Kinds[body[at] as number];
+    if (kind === LETTER && padding === 0) letters++;
+    else if (kind === PADDING) padding++;
+    else if (kind !== SPACE) throw notBase64(label);
+  }
+  if (letters === 0 || padding > 2 || (letters + padding) % 4 !== 0) throw notBase64(label);
+  return lastGroup(body);
+}
+
+function lastGroup(body: Uint8Array): string {
+  let group = "";
+  for (let at = body.length - 1; group.length < 4; at--) {
+    const octet = body[at] as number;
+    if (base64Kinds[octet] !== SPACE) group = String.fromCharCode(octet) + group;
+  }
+  return group;
+}
+
+function notBase64(label: string): X509Error {
+  return broken(`has a ${label} block that is not canonical base64`);
 }
 
 function isLineStart(text: string, at: number): boolean {
@@ -78,5 +109,17 @@ const END = "-----END ";
 const DASHES = "-----";
 const LABEL = /^[A-Z0-9]+(?:[ -][A-Z0-9]+)*$/;
 const COLUMNS = 64;
+const SPACE = 1;
+const LETTER = 2;
+const PADDING = 3;
+/** What each octet is in a PEM body; 0 is for what must not be there. */
+const base64Kinds = new Uint8Array(256);
+for (const octet of Buffer.from(" \t\r\n")) base64Kinds[octet] = SPACE;
+for (const octet of Buffer.from(
+  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+)) {
+  base64Kinds[octet] = LETTER;
+}
+base64Kinds[0x3d] = PADDING;
 /** A UTF-8 byte order mark, read as Latin-1. */
 const BOM = "\u00EF\u00BB\u00BF";

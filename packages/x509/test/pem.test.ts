@@ -41,6 +41,17 @@ describe("PEM text", () => {
     ["closes with another label", good.replace("END CERTIFICATE", "END X509 CRL")],
     ["has letters that are not base64", good.replace(/\nMII/, "\nM*I")],
     ["has a missing letter", good.replace(/\nMII/, "\nMI")],
+    ["has a letter too many", good.replace(/\nMII/, "\nMIII")],
+    [
+      "has letters after the padding",
+      encodePem("CERTIFICATE", new Uint8Array(4)).replace("==", "==AAAA"),
+    ],
+    ["has padding alone", "-----BEGIN CERTIFICATE-----\n====\n-----END CERTIFICATE-----\n"],
+    [
+      "has bits set that no octet uses",
+      encodePem("CERTIFICATE", new Uint8Array(4)).replace("A==", "B=="),
+    ],
+    ["has letters beyond ASCII", good.replace(/\nMII/, "\nM\u0141I")],
     ["has an empty block", "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"],
     ["has header lines", good.replace("-----\n", "-----\nProc-Type: 4,ENCRYPTED\n\n")],
     ["has a BEGIN without a label", good.replace("BEGIN CERTIFICATE", "BEGIN ")],
