@@ -13,7 +13,7 @@ export interface HttpRefusal {
 }
 
 /** A refusal in the words of HTTP. */
-export function httpRefusal(refusal: Refusal): HttpRefusal {
+function httpRefusal(refusal: Refusal): HttpRefusal {
   return {
     status: refusal.status === 16 ? 403 : 503,
     code: refusal.code,
