@@ -60,6 +60,10 @@ export type {
   UnaryMethod,
 } from "./client/method-types.ts";
 
+// What is measured: OpenTelemetry.
+export { handshakeTelemetry, observeMutualTls } from "./telemetry/tls-telemetry.ts";
+export type { TelemetryOptions } from "./telemetry/instruments.ts";
+
 // What both ends say: statuses, details, headers.
 export { GrpcError, grpcErrors } from "./errors.ts";
 export type { GrpcErrorEntry, GrpcErrorOptions } from "./errors.ts";

@@ -1,6 +1,7 @@
 import type { EngineChannel, EngineClientCall, EngineOutcome } from "../engine.ts";
 import { GrpcError } from "../errors.ts";
 import type { Metadata } from "../metadata.ts";
+import type { ClientTelemetry } from "../telemetry/client-telemetry.ts";
 import type { Exchange } from "./exchange.ts";
 import { errorOf } from "./outcome.ts";
 import type { AttemptEnd } from "./retry.ts";
@@ -15,6 +16,7 @@ export interface AttemptOptions {
   readonly previousAttempts: number;
   readonly target: string;
   readonly signal: AbortSignal | undefined;
+  readonly telemetry: ClientTelemetry | undefined;
   onHeaders(headers: Metadata): void;
 }
 
@@ -31,6 +33,9 @@ export interface Attempt extends Exchange {
 /** Starts one attempt at a call. */
 export function startAttempt(channel: EngineChannel, options: AttemptOptions): Attempt {
   const ended = Promise.withResolvers<AttemptEnd>();
+  const measure = options.telemetry?.attempt(options);
+  let sentBytes = 0;
+  let receivedBytes = 0;
   let over = false;
   let failure: GrpcError | undefined;
   let pending: ((message: Uint8Array | undefined) => void) | undefined;
@@ -42,11 +47,15 @@ export function startAttempt(channel: EngineChannel, options: AttemptOptions): A
   const { signal } = options;
   const call: EngineClientCall = channel.start(options, {
     onHeaders: (headers) => options.onHeaders(headers),
-    onMessage: settle,
+    onMessage(message) {
+      receivedBytes += message.length;
+      settle(message);
+    },
     onStatus(outcome) {
       over = true;
       signal?.removeEventListener("abort", cancel);
       const error = failure ?? endOf(outcome, options);
+      measure?.({ error, sentBytes, receivedBytes });
       ended.resolve({ error, trailers: outcome.trailers });
       settle(undefined);
     },
@@ -71,8 +80,11 @@ export function startAttempt(channel: EngineChannel, options: AttemptOptions): A
       cancel();
     },
     halfClose: () => call.halfClose(),
-    send: (message) =>
-      over ? Promise.resolve() : new Promise((resolve) => call.send(message, resolve)),
+    send(message) {
+      if (over) return Promise.resolve();
+      sentBytes += message.length;
+      return new Promise((resolve) => call.send(message, resolve));
+    },
     next() {
       if (over) return Promise.resolve(undefined);
       return new Promise((resolve) => {

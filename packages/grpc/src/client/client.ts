@@ -2,6 +2,8 @@ import type { DescMessage, DescMethod, DescService, MessageInitShape } from "@bu
 import type { Expectation, MutualTls } from "@handfast/tls";
 import { GrpcError } from "../errors.ts";
 import { Health, HealthCheckResponse_ServingStatus } from "../gen/grpc/health/v1/health_pb.ts";
+import { createClientTelemetry } from "../telemetry/client-telemetry.ts";
+import type { TelemetryOptions } from "../telemetry/instruments.ts";
 import { createPlaintextChannel, createSecureChannel } from "./channel.ts";
 import type { ClientInterceptor } from "./interceptor.ts";
 import { callForMany, callForOne } from "./invoke.ts";
@@ -24,6 +26,8 @@ export type ClientOptions = ClientTransport & {
   /** How several addresses of one name are used: the first that answers (default), or all in turn. */
   readonly loadBalancing?: "pick_first" | "round_robin";
   readonly limits?: ClientLimits;
+  /** Metrics and traces by OpenTelemetry; none if absent, `{}` for its global providers. */
+  readonly telemetry?: TelemetryOptions;
 };
 
 /** Mutual TLS, or by its dangerous name plaintext, which dials loopback addresses and Unix sockets only. */
@@ -89,12 +93,17 @@ export function createClient<Service extends DescService>(
   const limits = { ...defaultLimits, ...options.limits };
   const loadBalancing = options.loadBalancing ?? "pick_first";
   const channel = channelOf(options, { target, limits, loadBalancing });
+  const telemetry = options.telemetry && createClientTelemetry(options.telemetry);
   const invoker: Invoker = {
     channel,
     target: options.target,
     deadlineMs: options.deadlineMs ?? defaultDeadlineMs,
     maxSendMessageBytes: limits.maxSendMessageBytes,
-    interceptors: options.interceptors ?? [],
+    telemetry,
+    interceptors: [
+      ...(telemetry === undefined ? [] : [telemetry.interceptor]),
+      ...(options.interceptors ?? []),
+    ],
     retry: createRetryRules(options.retry),
   };
   const own = {
@@ -149,7 +158,7 @@ async function connect(invoker: Invoker, options: ConnectOptions): Promise<Conne
   const { timeoutMs = defaultConnectMs, signal } = options;
   try {
     const response = await callForOne(
-      { ...invoker, interceptors: [] },
+      { ...invoker, interceptors: [], telemetry: undefined },
       Health.method.check,
       { one: {} },
       {

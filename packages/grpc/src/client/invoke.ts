@@ -4,6 +4,7 @@ import { GrpcError } from "../errors.ts";
 import { intercept } from "../intercept.ts";
 import type { AnyMessage } from "../intercept.ts";
 import { Metadata } from "../metadata.ts";
+import type { ClientTelemetry } from "../telemetry/client-telemetry.ts";
 import { startAttempt } from "./attempt.ts";
 import { codecOf } from "./codec.ts";
 import type { Codec } from "./codec.ts";
@@ -21,6 +22,7 @@ export interface Invoker {
   readonly maxSendMessageBytes: number;
   readonly interceptors: readonly ClientInterceptor[];
   readonly retry: RetryRules;
+  readonly telemetry: ClientTelemetry | undefined;
 }
 
 /** A channel that knows what it shows of itself. */
@@ -137,6 +139,7 @@ function start(
       waitForReady: options.waitForReady ?? false,
       previousAttempts,
       target: invoker.target,
+      telemetry: invoker.telemetry,
       signal,
       onHeaders(received) {
         onHeaders();

@@ -15,6 +15,7 @@ export interface ConnectionContext {
   readonly maxHeaderBytes: number;
   readonly maxSendMessageBytes: number;
   route(path: string): Route | undefined;
+  started(call: OpenCall): void;
   ended(call: OpenCall, error: GrpcError | undefined): void;
 }
 
@@ -76,6 +77,7 @@ export function serveConnection(
       ended,
     });
     calls.add(call);
+    context.started(call);
     void serveCall(call, route, context.passage);
   }
 

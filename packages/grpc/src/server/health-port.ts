@@ -67,6 +67,7 @@ export async function listenHealthPort(
       maxSendMessageBytes: maxHeaderBytes,
       route: (path) => (path === route.path ? route : undefined),
       passage: { gates: [], interceptors: [], fault: () => undefined },
+      started: () => undefined,
       ended: () => undefined,
     });
   });

@@ -15,6 +15,8 @@ import type { RateLimitOptions } from "../interceptors/rate-limit.ts";
 import { isLoopback } from "../loopback.ts";
 import { connectionPrincipal } from "../principal.ts";
 import { createReflection } from "../reflection.ts";
+import { createServerTelemetry } from "../telemetry/server-telemetry.ts";
+import type { TelemetryOptions } from "../telemetry/instruments.ts";
 import { OpenCall } from "./call.ts";
 import { goingAway, serveConnection } from "./connection.ts";
 import type { ConnectionContext, ConnectionPeer, ServerConnection } from "./connection.ts";
@@ -46,6 +48,8 @@ export type ServerOptions = ServerTransport & {
   readonly healthPolicy?: "apply" | "exempt";
   /** Serves grpc.reflection v1 and v1alpha, which tell a caller of the services he may use; off if absent. */
   readonly reflection?: boolean;
+  /** Metrics and traces by OpenTelemetry; none if absent, `{}` for its global providers. */
+  readonly telemetry?: TelemetryOptions;
   /** Called with each decision; must not throw. */
   readonly onDecision?: (event: DecisionEvent) => void;
   /** Called synchronously; must not throw. */
@@ -123,11 +127,15 @@ export function createServer(options: ServerOptions): Server {
   let shuttingDown: Promise<void> | undefined;
   let allGone: (() => void) | undefined;
 
+  const telemetry = options.telemetry && createServerTelemetry(options.telemetry);
   const authoriser = createAuthoriser<OpenCall>({
     policy: options.policy,
     unauthenticatedPeers: options.unauthenticatedPeers ?? "refuse",
     applies: (call) => options.healthPolicy !== "exempt" || call.descriptor.parent !== Health,
-    onDecision: options.onDecision ?? (() => undefined),
+    onDecision(event) {
+      telemetry?.decided(event.allowed);
+      options.onDecision?.(event);
+    },
   });
   const context: ConnectionContext = {
     engine,
@@ -139,12 +147,17 @@ export function createServer(options: ServerOptions): Server {
         ...(options.rateLimit === undefined ? [] : [createRateLimit(options.rateLimit)]),
         (call) => authoriser.gate(call),
       ],
-      interceptors: options.interceptors ?? [],
+      interceptors: [
+        ...(telemetry === undefined ? [] : [telemetry.interceptor]),
+        ...(options.interceptors ?? []),
+      ],
       fault: ({ method, requestId }, error) =>
         onEvent({ type: "handler-fault", method, requestId, error }),
     },
+    started: (call) => telemetry?.started(call),
     ended(call, error) {
       authoriser.ended(call);
+      telemetry?.ended(call, error);
       reportCall(call, error);
     },
   };

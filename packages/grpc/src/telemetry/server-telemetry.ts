@@ -1,0 +1,71 @@
+import { SpanKind, context, trace } from "@opentelemetry/api";
+import type { Context } from "@opentelemetry/api";
+import type { GrpcError } from "../errors.ts";
+import type { OpenCall } from "../server/call.ts";
+import type { ServerInterceptor } from "../server/interceptor.ts";
+import { bytesHistogram, meterOf, secondsHistogram, tracerOf } from "./instruments.ts";
+import type { TelemetryOptions } from "./instruments.ts";
+import { contextFrom, endSpan, methodName, spanAttributes } from "./spans.ts";
+
+/** Measures and traces the calls of a server. */
+export interface ServerTelemetry {
+  started(call: OpenCall): void;
+  ended(call: OpenCall, error: GrpcError | undefined): void;
+  decided(allowed: boolean): void;
+  /** Runs the rest of a call in its span's context. */
+  readonly interceptor: ServerInterceptor;
+}
+
+/** Creates the measurements of gRFC A66 and a span for each call, denied ones included. */
+export function createServerTelemetry(options: TelemetryOptions): ServerTelemetry {
+  const meter = meterOf(options);
+  const tracer = tracerOf(options);
+  const started = meter.createCounter("grpc.server.call.started", {
+    unit: "{call}",
+    description: "Calls that have begun, whatever became of them.",
+  });
+  const duration = secondsHistogram(
+    meter,
+    "grpc.server.call.duration",
+    "From the head of a call to its status.",
+  );
+  const sent = bytesHistogram(
+    meter,
+    "grpc.server.call.sent_total_compressed_message_size",
+    "Response messages of a call together.",
+  );
+  const received = bytesHistogram(
+    meter,
+    "grpc.server.call.rcvd_total_compressed_message_size",
+    "Request messages of a call together.",
+  );
+  const decisions = meter.createCounter("handfast.policy.decisions", {
+    unit: "{decision}",
+    description: "Policy decisions, by outcome.",
+  });
+  const contexts = new WeakMap<object, Context>();
+
+  return {
+    started(call) {
+      const method = methodName(call.descriptor);
+      started.add(1, { "grpc.method": method });
+      const parent = contextFrom(context.active(), call.requestHeaders, options.peerSampling);
+      const attributes = spanAttributes(call.descriptor);
+      const span = tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, parent);
+      contexts.set(call, trace.setSpan(parent, span));
+    },
+    ended(call, error) {
+      const attributes = {
+        "grpc.method": methodName(call.descriptor),
+        "grpc.status": error?.code ?? "OK",
+      };
+      duration.record((performance.now() - call.startedAt) / 1_000, attributes);
+      sent.record(call.sentBytes, attributes);
+      received.record(call.receivedBytes, attributes);
+      const span = trace.getSpan(contexts.get(call) ?? context.active());
+      if (span !== undefined) endSpan(span, error);
+    },
+    decided: (allowed) => decisions.add(1, { allowed }),
+    interceptor: (call, next) => context.with(contexts.get(call) ?? context.active(), next),
+  };
+}
