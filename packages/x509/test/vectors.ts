@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { LimboTestcase } from "../../../bench/limbo.ts";
 
 const folder = process.env["HANDFAST_VECTORS"];
 
@@ -18,19 +19,20 @@ export function rfc9881(pattern: RegExp): { name: string; text: string }[] {
     .map((name) => ({ name, text: readFileSync(join(examples, name), "utf8") }));
 }
 
-/** Every distinct certificate of x509-limbo, as PEM. */
-export function limboCertificates(): string[] {
+/** The cases of x509-limbo. */
+export function limboSuite(): readonly LimboTestcase[] {
   if (folder === undefined || withoutVectors !== false) return [];
   const limbo = JSON.parse(readFileSync(join(folder, "limbo.json"), "utf8")) as {
-    testcases: {
-      trusted_certs: string[];
-      untrusted_intermediates: string[];
-      peer_certificate: string;
-    }[];
+    testcases: LimboTestcase[];
   };
+  return limbo.testcases;
+}
+
+/** Every distinct certificate of x509-limbo, as PEM. */
+export function limboCertificates(): string[] {
   return [
     ...new Set(
-      limbo.testcases.flatMap((each) => [
+      limboSuite().flatMap((each) => [
         ...each.trusted_certs,
         ...each.untrusted_intermediates,
         each.peer_certificate,
