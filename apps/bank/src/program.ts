@@ -1,3 +1,4 @@
+import { AssertionError } from "node:assert";
 import { printable } from "./printable.ts";
 import { UsageError } from "./settings.ts";
 
@@ -27,9 +28,15 @@ function failureOf(error: unknown): { message: string; hint: string | undefined 
     const who = by === "peer" ? "the server refused us" : "we refused the server";
     return { message: `${who}: ${code}: ${message}`, hint };
   }
+  if (error instanceof AssertionError)
+    return { message: firstLine(error.message), hint: undefined };
   const hint = "hint" in error && typeof error.hint === "string" ? error.hint : undefined;
   const code = "code" in error && typeof error.code === "string" ? `${error.code}: ` : "";
   return { message: code + error.message, hint };
+}
+
+function firstLine(text: string): string {
+  return text.split("\n", 1)[0] ?? "";
 }
 
 interface Refusal {

@@ -56,12 +56,9 @@ test("S22: what is wrong with the settings stops the start with one line and a h
     [{ ...settings, POLICY_FILE: " " }, /^error: CONFIG_INVALID: POLICY_FILE is set but empty: /],
     [{ ...settings, TLS_ENABLED: "no" }, /^error: ENVIRONMENT_INVALID: TLS_ENABLED is "no"/],
     [{ ...settings, PORT: "65536" }, /^error: ENVIRONMENT_INVALID: PORT is "65536"/],
-    [{ ...settings, CRL_DIR: folder }, /^error: CONFIG_INVALID: CRL_DIR is set: /],
+    [{ ...settings, CRL_DIR: folder }, /^error: REVOCATION_INVALID: /],
     [{ ...settings, POLICY_FILE: broken }, /^error: POLICY_INVALID: .*allow_rules/],
-    [
-      { ...settings, POLICY_FILE: join(folder, "none") },
-      /^error: CONFIG_INVALID: POLICY_FILE cannot be/,
-    ],
+    [{ ...settings, POLICY_FILE: join(folder, "none") }, /^error: POLICY_UNREADABLE: /],
     [
       { ...settings, DATABASE_URL: "postgres://u:secret@h/d" },
       /^error: CONFIG_INVALID: DATABASE_URL has/,

@@ -182,6 +182,36 @@ test("without a policy file, whoever is admitted has their own accounts and nobo
   assert.equal((await failureOf(teller.getBalance({ name }))).code, "PERMISSION_DENIED");
 });
 
+test("S13: a policy that changes ends the streams it no longer allows, with an invalid one nothing changes", async (t) => {
+  const file = join(temporaryFolder(t), "policy.json");
+  const granting = (paths: readonly string[]): string => {
+    const source = { principals: [aliceId] };
+    const rule = { name: "alice", source, request: { paths } };
+    return JSON.stringify({ name: "changing", allow_rules: [rule] });
+  };
+  writeFileSync(file, granting(["/bank.v1.BankService/*"]));
+  const served = await serveBank(t, { POLICY_FILE: file });
+  const client = await served.client(BankService, alice);
+  await client.createAccount(change({ accountId: "12345", currencyCode: "USD" }));
+  const watch = client.watchBalance({ accountId: "12345" });
+  assert.equal((await watch.next()).value?.balance?.version, 0n);
+
+  writeFileSync(file, `{ "name": "broken" `);
+  const refused = await served.log.next(({ message }) => message.startsWith("policy not usable"));
+  assert.equal(refused.level, "error");
+  await client.deposit(change({ accountId: "12345", amount: cents(1n) }));
+  assert.equal((await watch.next()).value?.balance?.version, 1n);
+
+  const ended = failureOf(watch.next());
+  writeFileSync(file, granting(["/bank.v1.BankService/GetBalance"]));
+  await served.log.next(({ message }) => message === "policy replaced");
+  assert.equal((await ended).code, "PERMISSION_DENIED");
+  const deposit = client.deposit(change({ accountId: "12345", amount: cents(1n) }));
+  assert.equal((await failureOf(deposit)).code, "PERMISSION_DENIED");
+  const { balance } = await client.getBalance({ accountId: "12345" });
+  assert.equal(balance?.amount?.minorUnits, 1n);
+});
+
 test("S14: a certificate with several names and no SPIFFE id owns nothing", async (t) => {
   const served = await serveBank(t);
   const several = authority.issue({ name: "several", uri: [], dns: ["a.test", "b.test"] });

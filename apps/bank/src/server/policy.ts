@@ -1,25 +1,48 @@
-import { readFile } from "node:fs/promises";
-import { compilePolicy, parsePolicy } from "@handfast/policy";
-import type { CompiledPolicy } from "@handfast/policy";
-import { BankError } from "../errors.ts";
+import type { ServerPolicy } from "@handfast/grpc";
+import { compilePolicy, parsePolicy, policyFromFile } from "@handfast/policy";
+import type { PolicyFileEvent } from "@handfast/policy";
+import type { Log } from "./log.ts";
 
-/**
- * Who may call what: the document in POLICY_FILE, or without one the built-in policy, by which whoever
- * is admitted uses BankService on their own accounts, and nobody acts for others.
- *
- * @throws BankError CONFIG_INVALID if the file cannot be read; PolicyError POLICY_INVALID
- */
-export async function loadPolicy(file: string | undefined): Promise<CompiledPolicy> {
-  if (file === undefined) return compilePolicy(parsePolicy(JSON.stringify(builtInPolicy)));
-  return compilePolicy(parsePolicy(await readPolicy(file)));
+/** The policy in force, and the end of watching its file. */
+export interface OpenPolicy {
+  readonly policy: ServerPolicy;
+  readonly name: string;
+  close(): void;
 }
 
-async function readPolicy(file: string): Promise<Uint8Array> {
-  try {
-    return await readFile(file);
-  } catch (cause) {
-    const says = cause instanceof Error ? cause.message : String(cause);
-    throw new BankError("CONFIG_INVALID", `POLICY_FILE cannot be read: ${says}`, { cause });
+/**
+ * Who may call what: the document in POLICY_FILE, watched, so that a valid change takes force at once,
+ * also for calls that are open (S13). Without a file the built-in policy, by which whoever is admitted
+ * uses BankService on their own accounts, and nobody acts for others.
+ *
+ * @throws PolicyError POLICY_UNREADABLE, POLICY_INVALID
+ */
+export async function openPolicy(file: string | undefined, log: Log): Promise<OpenPolicy> {
+  if (file === undefined) {
+    const policy = compilePolicy(parsePolicy(JSON.stringify(builtInPolicy)));
+    return { policy, name: policy.name, close: () => undefined };
+  }
+  const policy = await policyFromFile(file, { onEvent: (event) => logPolicyEvent(log, event) });
+  return { policy, name: policy.current.name, close: () => policy.close() };
+}
+
+function logPolicyEvent(log: Log, event: PolicyFileEvent): void {
+  switch (event.type) {
+    case "policy-replaced": {
+      const { name, version } = event.next;
+      log.info({ policy: name, version, previous: event.previous.version }, "policy replaced");
+      return;
+    }
+    case "policy-refused": {
+      const reason = event.error.message;
+      log.error({ reason, kept: event.kept.version }, "policy not usable, the last good one stays");
+      return;
+    }
+    case "policy-mended":
+      log.info({ kept: event.kept.version }, "policy mended");
+      return;
+    case "listener-failed":
+      log.error({ err: event.error }, "policy replaced, but a listener failed");
   }
 }
 

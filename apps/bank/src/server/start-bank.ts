@@ -1,9 +1,7 @@
 import { createServer } from "@handfast/grpc";
-import type { Server, ServerTransport } from "@handfast/grpc";
-import type { CompiledPolicy } from "@handfast/policy";
+import type { Server, ServerPolicy, ServerTransport } from "@handfast/grpc";
 import { anyTrustedPeer, mutualTlsFromEnv } from "@handfast/tls";
 import type { ConfiguredTransport } from "@handfast/tls";
-import { BankError } from "../errors.ts";
 import { BankService, TellerService } from "../gen/bank/v1/bank_pb.ts";
 import { createBank } from "../service/bank.ts";
 import type { Bank } from "../service/bank.ts";
@@ -17,7 +15,7 @@ import type { FailPoint } from "../store/sqlite-worker.ts";
 import type { BankMode } from "../store/store.ts";
 import { logGrpcEvent, logTlsEvent } from "./log.ts";
 import type { Log } from "./log.ts";
-import { loadPolicy } from "./policy.ts";
+import { openPolicy } from "./policy.ts";
 
 /** A bank that serves. */
 export interface RunningBank {
@@ -42,9 +40,8 @@ interface StartOptions {
  */
 export async function startBank({ settings, log, failPoint }: StartOptions): Promise<RunningBank> {
   const path = databasePath(settings);
-  refuseUnsupported(settings);
-  const policy = await loadPolicy(settings.POLICY_FILE);
-  const undo: (() => Promise<void>)[] = [];
+  const policy = await openPolicy(settings.POLICY_FILE, log);
+  const undo: (() => Promise<void> | void)[] = [() => policy.close()];
   try {
     const transport = await mutualTlsFromEnv(settings, {
       admit: anyTrustedPeer(),
@@ -60,9 +57,9 @@ export async function startBank({ settings, log, failPoint }: StartOptions): Pro
     undo.unshift(() => store.close());
     const stopping = new AbortController();
     const bank = createBank({ store, mode, stopping: stopping.signal });
-    const server = createBankServer({ transport, policy, bank, log });
+    const server = createBankServer({ transport, policy: policy.policy, bank, log });
     undo.unshift(() => server.shutdown({ graceMs }));
-    undo.unshift(async () => stopping.abort());
+    undo.unshift(() => stopping.abort());
     const address = await server.listen({ host: transport.host, port: transport.port });
     const { host, port } = "host" in address ? address : transport;
     log.info({ host, port, mode, database: path, policy: policy.name }, "listening");
@@ -75,7 +72,7 @@ export async function startBank({ settings, log, failPoint }: StartOptions): Pro
 
 function createBankServer(options: {
   transport: ConfiguredTransport;
-  policy: CompiledPolicy;
+  policy: ServerPolicy;
   bank: Bank;
   log: Log;
 }): Server {
@@ -105,15 +102,7 @@ function serverTransport(transport: ConfiguredTransport): ServerTransport {
   return transport.mode === "mutual-tls" ? { tls: transport.mtls } : { dangerouslyPlaintext: true };
 }
 
-function refuseUnsupported(settings: Settings): void {
-  if (settings.CRL_DIR === undefined) return;
-  // Ignored, it would look as if revocation were checked.
-  throw new BankError("CONFIG_INVALID", "CRL_DIR is set: this bank cannot check revocation yet", {
-    hint: "unset CRL_DIR",
-  });
-}
-
-async function inOrder(steps: readonly (() => Promise<void>)[]): Promise<void> {
+async function inOrder(steps: readonly (() => Promise<void> | void)[]): Promise<void> {
   for (const step of steps) await step();
 }
 
