@@ -70,7 +70,8 @@ export interface Certificate extends Signed {
  * @throws X509Error CERTIFICATE_MALFORMED
  */
 export function parseCertificate(der: Uint8Array): Certificate {
-  const certificate = readCertificate(der);
+  const certificate = new LazyCertificate(new Uint8Array(der));
+  certificate.read();
   let theirs: X509Certificate;
   try {
     theirs = new X509Certificate(certificate.der);
@@ -85,16 +86,6 @@ export function parseCertificate(der: Uint8Array): Certificate {
   ) {
     throw new X509Error("CERTIFICATE_MALFORMED", "certificate is read differently by OpenSSL");
   }
-  return certificate;
-}
-
-/**
- * Reads a certificate with this package's reader alone.
- * @throws X509Error CERTIFICATE_MALFORMED
- */
-export function readCertificate(der: Uint8Array): Certificate {
-  const certificate = new LazyCertificate(new Uint8Array(der));
-  certificate.read();
   return certificate;
 }
 

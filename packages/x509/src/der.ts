@@ -1,7 +1,7 @@
 import { X509Error } from "./errors.ts";
 
 /** One encoded value inside a larger input: `start` is its first header byte, `end` one past it. */
-export interface DerElement {
+interface DerElement {
   readonly tag: number;
   readonly start: number;
   readonly contentStart: number;
@@ -325,7 +325,7 @@ export function integer(value: number | Uint8Array): DerNode {
 }
 
 /** The content octets of a non-negative INTEGER. */
-export function integerContent(value: number | Uint8Array): Uint8Array {
+function integerContent(value: number | Uint8Array): Uint8Array {
   const magnitude = typeof value === "number" ? numberBytes(value) : value;
   let start = 0;
   while (start < magnitude.length - 1 && magnitude[start] === 0) start++;
@@ -349,11 +349,6 @@ export function octetStringOf(value: DerValue): DerNode {
 /** A BIT STRING of whole octets. */
 export function bitString(content: Uint8Array): DerNode {
   return { tag: TAG.bitString, length: content.length + 1, content: [ZERO_OCTET, content] };
-}
-
-/** A BIT STRING of whole octets that holds an encoding. */
-export function bitStringOf(value: DerValue): DerNode {
-  return { tag: TAG.bitString, length: encodedLength(value) + 1, content: [ZERO_OCTET, value] };
 }
 
 /** A named bit list: the numbers of the bits that are set. */

@@ -48,7 +48,7 @@ export function readGeneralNames(reader: DerReader, what: string): GeneralName[]
 }
 
 /** Reads one GeneralName. */
-export function readGeneralName(reader: DerReader, what: string): GeneralName {
+function readGeneralName(reader: DerReader, what: string): GeneralName {
   const element = reader.any(what);
   const content = reader.content(element);
   switch (element.tag) {
@@ -174,13 +174,13 @@ export function dnsNameProblem(name: string): string | undefined {
 }
 
 /** What is wrong with a URI as a certificate name (S30); undefined if nothing is. */
-export function uriProblem(uri: string): string | undefined {
+function uriProblem(uri: string): string | undefined {
   if (hasHostileCharacters(uri)) return "has control characters";
   return URI.test(uri) ? undefined : "is not a URI with a scheme and an authority";
 }
 
 /** What is wrong with an address as an rfc822Name; undefined if nothing is. */
-export function emailProblem(address: string): string | undefined {
+function emailProblem(address: string): string | undefined {
   const at = address.lastIndexOf("@");
   const local = address.slice(0, Math.max(at, 0));
   if (!DOT_ATOM.test(local) && !QUOTED.test(local)) return "is not of the form local@domain";

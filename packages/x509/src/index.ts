@@ -7,6 +7,7 @@ export {
   parseCertificatesPem,
   type Certificate,
 } from "./certificate.ts";
+export { keyUsages } from "./extensions.ts";
 export type {
   AccessDescription,
   AuthorityKeyIdentifier,
@@ -35,6 +36,12 @@ export { lint, type LintFinding } from "./lint.ts";
 export { exportKeyPair, generateKeyPair, publicKeyMatches, type KeyPair } from "./keys.ts";
 export { encodePrivateKey, parsePrivateKey } from "./private-key.ts";
 export {
+  encodePrivateKeyInfo,
+  parsePrivateKeyInfo,
+  type PrivateKeyInfo,
+} from "./private-key-info.ts";
+export type { MlDsaPrivateKey } from "./ml-dsa.ts";
+export {
   parsePublicKeyInfo,
   type KeyAlgorithm,
   type PublicKeyInfo,
@@ -43,6 +50,7 @@ export {
 export {
   createIssuer,
   issueCertificate,
+  keyIdentifierOf,
   validityFrom,
   type CertificateRequestedContents,
   type IssueCertificateOptions,

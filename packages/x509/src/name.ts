@@ -82,7 +82,7 @@ export function hasHostileCharacters(text: string): boolean {
 }
 
 /** Reads one attribute set of a relative name (also used by a CRL distribution point). */
-export function readRelativeName(set: DerReader, what: string): NameAttribute[] {
+function readRelativeName(set: DerReader, what: string): NameAttribute[] {
   const attributes: NameAttribute[] = [];
   let previous: Uint8Array | undefined;
   if (set.done) throw malformed(what, "has an empty relative name");
@@ -102,7 +102,7 @@ export function readRelativeName(set: DerReader, what: string): NameAttribute[] 
 }
 
 /** The text of a DirectoryString or IA5String; undefined for a tag that is not a string. */
-export function decodeString(tag: number, content: Uint8Array, what: string): string | undefined {
+function decodeString(tag: number, content: Uint8Array, what: string): string | undefined {
   switch (tag) {
     case TAG.utf8String:
       if (isAscii(content)) return latin1(content);

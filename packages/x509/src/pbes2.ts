@@ -14,14 +14,14 @@ import { X509Error } from "./errors.ts";
 import { OID } from "./oid.ts";
 
 /** An EncryptedPrivateKeyInfo (RFC 5958) or the encrypted content of a PKCS #12 safe. */
-export interface Encrypted {
+interface Encrypted {
   /** The DER of the AlgorithmIdentifier: PBES2 with its parameters. */
   readonly algorithm: Uint8Array;
   readonly ciphertext: Uint8Array;
 }
 
 /** How a key is derived from the passphrase when writing. */
-export type KeyDerivation = "scrypt" | "pbkdf2";
+type KeyDerivation = "scrypt" | "pbkdf2";
 
 /**
  * Encrypts with PBES2 (RFC 8018) and AES-256-CBC. `scrypt` has N=2^14, r=8, p=8 (S53: the most that
@@ -106,7 +106,7 @@ export function wrongPassphrase(cause?: unknown): X509Error {
 }
 
 /** Refuses an iteration count that would keep the process busy for ever. */
-export function checkIterations(iterations: number): void {
+function checkIterations(iterations: number): void {
   if (iterations < 1 || iterations > ITERATION_LIMIT) {
     throw new X509Error(
       "KEY_DERIVATION_REFUSED",

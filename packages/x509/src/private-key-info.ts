@@ -1,12 +1,12 @@
 import {
   DerReader,
+  encodeDer,
   integer,
   octetString,
   octetStringOf,
   oid,
   sequence,
   TAG,
-  type DerValue,
 } from "./der.ts";
 import { malformedAs, X509Error } from "./errors.ts";
 import {
@@ -69,16 +69,18 @@ export function parsePrivateKeyInfo(der: Uint8Array): PrivateKeyInfo {
 }
 
 /** Writes a PrivateKeyInfo from its parts, ML-DSA in the form it was read. */
-export function encodePrivateKeyInfo(info: PrivateKeyInfo): DerValue {
+export function encodePrivateKeyInfo(info: PrivateKeyInfo): Uint8Array {
   const algorithm = info.parameters
     ? [oid(info.algorithm), info.parameters]
     : [oid(info.algorithm)];
-  return sequence([
-    integer(info.version),
-    sequence(algorithm),
-    info.mlDsa ? octetStringOf(encodeMlDsaPrivateKey(info.mlDsa)) : octetString(info.content),
-    ...info.rest,
-  ]);
+  return encodeDer(
+    sequence([
+      integer(info.version),
+      sequence(algorithm),
+      info.mlDsa ? octetStringOf(encodeMlDsaPrivateKey(info.mlDsa)) : octetString(info.content),
+      ...info.rest,
+    ]),
+  );
 }
 
 /**

@@ -86,7 +86,7 @@ export function signatureAlgorithmName(identifier: Uint8Array): string {
 }
 
 /** The dotted OID in an AlgorithmIdentifier. */
-export function algorithmOid(identifier: Uint8Array): string {
+function algorithmOid(identifier: Uint8Array): string {
   return new DerReader(identifier).sequence("algorithm").oid("algorithm");
 }
 
