@@ -20,6 +20,10 @@ export type {
   ReplaceablePolicy,
 } from "./live-policy.ts";
 
+// Whoever reviews a policy
+export { checkPolicy } from "./check-policy.ts";
+export type { CheckPolicyOptions, PolicyFinding, PolicyFindingCode } from "./check-policy.ts";
+
 // Whoever asks for decisions
 export { anonymousPrincipal, plaintextPrincipal } from "./principal.ts";
 export type { Principal } from "./principal.ts";

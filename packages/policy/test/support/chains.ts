@@ -34,13 +34,14 @@ export interface Piece {
   readonly offset: number;
 }
 
-/** Takes a file apart. */
-export function piecesOf(path: string): Piece[] {
+/** Takes a file apart; `lenient` stops at an incomplete record. */
+export function piecesOf(path: string, options: { lenient?: boolean } = {}): Piece[] {
   const whole = readFileSync(path);
   const pieces: Piece[] = [];
   let before = firstHash;
   for (let offset = chainMagic.length; offset < whole.length;) {
     const decoded = decodeRecord(whole.subarray(offset), { seq: pieces.length, before });
+    if (decoded.type === "incomplete" && options.lenient === true) return pieces;
     if (decoded.type !== "record") throw new Error(`record ${pieces.length} is ${decoded.type}`);
     const { record, bytes } = decoded;
     pieces.push({ record, bytes: whole.subarray(offset, offset + bytes), offset });
