@@ -24,6 +24,11 @@ export function createConnection<Call>(options: ClientOptions<Call>): ClientConn
 export function createConnection<Call>(
   options: ServerOptions<Call> | ClientOptions<Call>,
 ): ServerConnection | ClientConnection<Call> {
+  return new Machine(createCore(options));
+}
+
+/** The state of a new connection, its preface sent. */
+export function createCore<Call>(options: ServerOptions<Call> | ClientOptions<Call>): Core {
   const isServer = options.role === "server";
   const resolved = resolveOptions(options.settings, options.limits, options.timing);
   const core = new Core(isServer, completeEvents(options), {
@@ -39,7 +44,7 @@ export function createConnection<Call>(
     firstStreamId: options.role === "client" ? (options.firstStreamId ?? 1) : 2,
   });
   sendPreface(core);
-  return new Machine(core);
+  return core;
 }
 
 /** The connection preface of RFC 9113 section 3.4: settings that differ from the protocol's initial values. */

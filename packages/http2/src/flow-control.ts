@@ -10,7 +10,8 @@ export class ReceiveWindow {
   left: number = protocolInitialWindow;
   /** Octets it may have sent beyond what was consumed. */
   target: number = protocolInitialWindow;
-  #uncredited: number = 0;
+  /** Octets consumed and not announced. */
+  uncredited: number = 0;
 
   /** Counts received octets; false if the peer had no right to them. */
   receive(length: number): boolean {
@@ -23,13 +24,13 @@ export class ReceiveWindow {
 
   /** Counts consumed octets; returns the increment to announce now, or 0 while it is not worth a frame. */
   consume(length: number): number {
-    this.#uncredited += length;
-    return this.#uncredited * 2 >= this.target ? this.#announce() : 0;
+    this.uncredited += length;
+    return this.uncredited * 2 >= this.target ? this.#announce() : 0;
   }
 
   /** Sets a larger target and returns the increment that announces it. */
   growTo(target: number): number {
-    this.#uncredited += target - this.target;
+    this.uncredited += target - this.target;
     this.target = target;
     return this.#announce();
   }
@@ -44,12 +45,12 @@ export class ReceiveWindow {
   reset(target: number): void {
     this.left = target;
     this.target = target;
-    this.#uncredited = 0;
+    this.uncredited = 0;
   }
 
   #announce(): number {
-    const increment = this.#uncredited;
-    this.#uncredited = 0;
+    const increment = this.uncredited;
+    this.uncredited = 0;
     this.left += increment;
     return increment;
   }

@@ -169,13 +169,13 @@ function applyInitialWindow(core: Core, value: number): void {
   const delta = value - core.peerInitialWindow;
   core.peerInitialWindow = value;
   for (const stream of core.streams.values()) {
-    stream.sendWindow += delta;
-    if (stream.sendWindow > largestInt31) {
+    if (stream.sendWindow + delta > largestInt31) {
       throw new ConnectionFault(
         errorCodes.FLOW_CONTROL_ERROR,
         "SETTINGS_INITIAL_WINDOW_SIZE makes a window larger than 2^31-1 (6.9.2)",
       );
     }
+    stream.sendWindow += delta;
     if (delta > 0) {
       unblock(core, stream);
     }
@@ -350,9 +350,9 @@ function openConnectionWindow(core: Core, increment: number): void {
   if (increment === 0) {
     throw new ConnectionFault(errorCodes.PROTOCOL_ERROR, "WINDOW_UPDATE by 0 (6.9)");
   }
-  core.sendWindow += increment;
-  if (core.sendWindow > largestInt31) {
+  if (core.sendWindow + increment > largestInt31) {
     throw new ConnectionFault(errorCodes.FLOW_CONTROL_ERROR, "WINDOW_UPDATE beyond 2^31-1 (6.9.1)");
   }
+  core.sendWindow += increment;
   unblockAll(core);
 }
