@@ -1,3 +1,4 @@
+import { createRecent } from "./recent.ts";
 import { parseCertificate } from "@handfast/x509";
 import type { Certificate } from "@handfast/x509";
 
@@ -11,19 +12,12 @@ export interface CertificateCache {
 }
 
 export function createCertificateCache(limit = 256): CertificateCache {
-  const known = new Map<string, Certificate>();
+  const known = createRecent<Certificate>(limit);
   return {
     parse(der) {
       const key = Buffer.from(der.buffer, der.byteOffset, der.byteLength).toString("latin1");
-      const certificate = known.get(key) ?? parseCertificate(der);
-      known.delete(key);
-      known.set(key, certificate);
-      if (known.size > limit) {
-        for (const oldest of known.keys()) {
-          known.delete(oldest);
-          break;
-        }
-      }
+      const certificate = known.take(key) ?? parseCertificate(der);
+      known.put(key, certificate);
       return certificate;
     },
   };

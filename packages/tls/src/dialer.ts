@@ -9,11 +9,12 @@ import { TlsError, reasonOf, refusalError } from "./errors.ts";
 import type { TlsEventListener } from "./events.ts";
 import { refusalOfTlsError } from "./openssl-errors.ts";
 import type { VerifiedPeer } from "./peer.ts";
+import type { Recent } from "./recent.ts";
 import { refusal } from "./refusal.ts";
 import type { Refusal } from "./refusal.ts";
 import type { Trust } from "./trust.ts";
 import { judgeConnection, verdictIsOurs } from "./verify-peer.ts";
-import type { Grounds } from "./verify-peer.ts";
+import type { Grounds, Presented } from "./verify-peer.ts";
 
 /** What to connect to. A socket that is connected already is used as it is. */
 export type DialAddress =
@@ -37,10 +38,18 @@ export interface Dialled {
   readonly peer: VerifiedPeer;
 }
 
+/** A TLS session that may be resumed, and what the server presented when it began. */
+export interface TlsSession {
+  readonly ticket: Buffer;
+  readonly presented: Presented;
+}
+
 /** What the dialer needs of the runtime it belongs to. */
 export interface DialerContext {
   secureContext(): SecureContext;
   trust(): Trust;
+  /** TLS sessions to resume, by whom was expected where; undefined if none are. */
+  readonly tlsSessions: Recent<TlsSession> | undefined;
   grounds(expect: Expectation): Grounds;
   readonly onEvent: TlsEventListener;
 }
@@ -69,6 +78,8 @@ export async function dial(
   const name =
     expect.kind === "serverName" ? expect.name : "host" in address ? address.host : undefined;
   const handshakeTrust = context.trust();
+  const sessionKey = JSON.stringify([expect, remoteAddress, raw.remotePort, alpn]);
+  const resumable = context.tlsSessions?.take(sessionKey);
   const socket = connectTls({
     ...verdictIsOurs,
     socket: raw,
@@ -76,6 +87,7 @@ export async function dial(
     ALPNProtocols: [...alpn],
     // The verifier checks names, by subject alternative names only.
     checkServerIdentity: () => undefined,
+    ...(resumable === undefined ? {} : { session: resumable.ticket }),
     ...(name !== undefined && isIP(name) === 0 ? { servername: name } : {}),
   });
   socket.on("error", ignore);
@@ -89,24 +101,30 @@ export async function dial(
   // From here to the return is one synchronous step: nothing changes between the verdict and its use.
   const verdict =
     refused === undefined
-      ? judgeConnection(socket, context.grounds(expect), { handshakeTrust })
+      ? judgeConnection(socket, context.grounds(expect), {
+          handshakeTrust,
+          resumedFrom: resumable?.presented,
+        })
       : undefined;
-  const peer = verdict?.ok === true ? verdict.peer : undefined;
   if (verdict?.ok === false) refused = verdict.refusal;
   context.onEvent({
     type: "handshake",
     side: "client",
     result: refused?.result ?? "SUCCESS",
     refusal: refused,
-    peer,
+    peer: verdict?.ok === true ? verdict.peer : undefined,
     resumed: refused === undefined && socket.isSessionReused(),
     remoteAddress,
     durationMs: performance.now() - start,
   });
-  if (refused !== undefined || peer === undefined) {
+  if (verdict?.ok !== true) {
     socket.destroy();
     throw refusalError(refused ?? refusal("UNKNOWN_FAILURE"));
   }
+  const { peer, presented } = verdict;
+  socket.on("session", (ticket: Buffer) => {
+    context.tlsSessions?.put(sessionKey, { ticket, presented });
+  });
   return { socket, peer };
 }
 

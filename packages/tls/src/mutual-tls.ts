@@ -1,12 +1,14 @@
+import { randomBytes } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import type { SecureContext, SecureContextOptions } from "node:tls";
 
 import { createSignatureMemo, verifyChain } from "@handfast/x509";
+import type { Certificate } from "@handfast/x509";
 
 import type { AdmissionRule } from "./admission.ts";
 import { createCertificateCache } from "./certificate-cache.ts";
 import { dial } from "./dialer.ts";
-import type { DialAddress, DialOptions, Dialled } from "./dialer.ts";
+import type { DialAddress, DialOptions, Dialled, TlsSession } from "./dialer.ts";
 import { TlsError } from "./errors.ts";
 import type { TlsEventListener } from "./events.ts";
 import { watchExpiry } from "./expiry.ts";
@@ -16,6 +18,7 @@ import { parseIdentity } from "./identity.ts";
 import type { Identity, IdentitySource, Purpose } from "./identity.ts";
 import { listen } from "./listener.ts";
 import type { ListenAddress, ListenProtocols, Listener, ListenerLimits } from "./listener.ts";
+import { createRecent } from "./recent.ts";
 import type { Authority, ReloadOptions, RevocationSource } from "./revocation.ts";
 import { inspectEnvironment } from "./runtime-environment.ts";
 import { secureContextOptions } from "./secure-context.ts";
@@ -106,6 +109,7 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
     swap() {
       swapContexts();
       signatures = createSignatureMemo();
+      recentCandidates.clear();
       sessions.regrade();
     },
     onEvent,
@@ -116,6 +120,8 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
     graceMs: Math.min(options.graceMs ?? 10_000, 60_000),
   });
   const certificates = createCertificateCache();
+  const recentCandidates = createRecent<readonly Certificate[]>(options.limits?.sessions ?? 10_000);
+  const tlsSessions = createRecent<TlsSession>(1000);
   const purposesInUse = new Set<Purpose>();
   const listeners = new Set<Listener>();
   const swapListeners = new Set<() => void>();
@@ -123,7 +129,11 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
   let contexts = buildContexts();
   let closed = false;
   const revocation = await options.revocation.open({
-    changed: () => sessions.regrade(),
+    changed() {
+      // Tickets of before must not resume; the verdict does not rely on it.
+      if (options.resumption === true) swapContexts();
+      sessions.regrade();
+    },
     onEvent,
     now,
     authorities: () => authoritiesOf(identity.current, trust.current, now()),
@@ -140,6 +150,7 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
 
   function swapContexts(): void {
     contexts = buildContexts();
+    tlsSessions.clear();
     for (const swapped of swapListeners) swapped();
   }
 
@@ -151,6 +162,7 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
       rule,
       signatures,
       certificates,
+      recentCandidates,
       now: now(),
       onEvent,
     };
@@ -166,7 +178,11 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
       requirePurpose(identity.current, "server");
       purposesInUse.add("server");
       const listener = await listen(address, protocols, {
-        contextOptions: () => contexts.options,
+        contextOptions: () => ({
+          ...contexts.options,
+          // Fresh ones each time, and for each listener its own (S23).
+          ...(options.resumption === true ? { ticketKeys: randomBytes(48) } : {}),
+        }),
         trust: () => trust.current,
         grounds: () => grounds({ side: "server", admit: options.admit }),
         onSwap(swapped) {
@@ -184,6 +200,7 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
       requireOpen();
       return dial(address, dialOptions, {
         secureContext: () => contexts.client,
+        tlsSessions: options.resumption === true ? tlsSessions : undefined,
         trust: () => trust.current,
         grounds: (expect) => grounds({ side: "client", expect }),
         onEvent,

@@ -14,6 +14,11 @@ export interface ProtocolOptions {
    * a server too can vouch for the group. Needs OpenSSL 3.5 (Node 24.7 or newer).
    */
   readonly postQuantum?: "prefer" | "require";
+  /**
+   * Whether TLS sessions are resumed, in both directions; off by default. A mutual handshake without tickets
+   * costs less, and connections between services live long. A resumed session is judged like any other.
+   */
+  readonly resumption?: boolean;
 }
 
 /**
@@ -41,8 +46,8 @@ export function secureContextOptions(
     sigalgs: hasPostQuantum ? `${SIGNATURE_SCHEMES}:${POST_QUANTUM_SCHEMES}` : SIGNATURE_SCHEMES,
     secureOptions:
       constants.SSL_OP_NO_RENEGOTIATION |
-      constants.SSL_OP_NO_TICKET |
-      constants.SSL_OP_NO_COMPRESSION,
+      constants.SSL_OP_NO_COMPRESSION |
+      (protocol.resumption === true ? 0 : constants.SSL_OP_NO_TICKET),
   };
 }
 

@@ -10,6 +10,7 @@ import type { TlsEvent } from "./events.ts";
 import type { CertificateCache } from "./certificate-cache.ts";
 import { describePeer } from "./peer.ts";
 import type { ConnectionFacts, PeerDescription, VerifiedPeer } from "./peer.ts";
+import type { Recent } from "./recent.ts";
 import { refusal, refusals } from "./refusal.ts";
 import type { Refusal, RefusalCode } from "./refusal.ts";
 import type { Revocation } from "./revocation.ts";
@@ -36,6 +37,8 @@ export interface Grounds {
   /** Remembers which signatures have been verified. */
   readonly signatures: SignatureMemo;
   readonly certificates: CertificateCache;
+  /** What recent peers sent beside their leaf, by its fingerprint: a resumed session brings the leaf only. */
+  readonly recentCandidates: Recent<readonly Certificate[]>;
   readonly now: Date;
   readonly onEvent: (event: TlsEvent) => void;
 }
@@ -61,23 +64,29 @@ export function isVerifiedPeer(value: unknown): value is VerifiedPeer {
  * purpose, name, revoked, not admitted.
  *
  * `handshakeTrust` is what OpenSSL was given when the handshake began. It may have changed since: the verdict
- * rests on what is trusted now.
+ * rests on what is trusted now. `resumedFrom` is what the server presented when the session began that a client
+ * resumes: Node tells a client nothing of it (26.10), and the resumption proves that it is the same server.
  */
 export function judgeConnection(
   socket: TLSSocket,
   grounds: Grounds,
-  { handshakeTrust }: { handshakeTrust: Trust },
+  { handshakeTrust, resumedFrom }: { handshakeTrust: Trust; resumedFrom?: Presented | undefined },
 ): Verdict {
-  const read = readPresented(socket, grounds);
+  const read =
+    resumedFrom !== undefined && socket.isSessionReused()
+      ? resumedFrom
+      : readPresented(socket, grounds);
   if ("code" in read) return { ok: false, refusal: read, presented: undefined };
   const facts = factsOf(socket);
-  const verdict = judgePresented(read, facts, grounds);
+  const presented = facts.resumed ? rememberedBy(read, grounds) : read;
+  const verdict = judgePresented(presented, facts, grounds);
   if (!verdict.ok) return verdict;
+  grounds.recentCandidates.put(presented.leaf.fingerprint, presented.candidates);
   const objection = objectionOf(socket, verdict.peer, {
     now: grounds.now,
     outdated: handshakeTrust !== grounds.trust,
   });
-  return objection === undefined ? verdict : { ok: false, refusal: objection, presented: read };
+  return objection === undefined ? verdict : { ok: false, refusal: objection, presented };
 }
 
 /**
@@ -283,6 +292,10 @@ function readPresented(socket: TLSSocket, { certificates }: Grounds): Presented 
       message: `the certificate is malformed: ${reasonOf(thrown)}`,
     });
   }
+}
+
+function rememberedBy({ leaf, candidates }: Presented, { recentCandidates }: Grounds): Presented {
+  return { leaf, candidates: [...candidates, ...(recentCandidates.get(leaf.fingerprint) ?? [])] };
 }
 
 function factsOf(socket: TLSSocket): ConnectionFacts {

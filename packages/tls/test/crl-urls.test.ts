@@ -137,7 +137,7 @@ const hostile: readonly [string, Answer, RegExp][] = [
   [
     "an announced length beyond the limit",
     (_request, response) =>
-      void response.writeHead(200, { "content-length": String(2 ** 40) }).flushHeaders(),
+      response.writeHead(200, { "content-length": String(2 ** 40) }).flushHeaders(),
     /too large/,
   ],
   [
