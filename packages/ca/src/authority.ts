@@ -1,27 +1,20 @@
-import {
-  certificatesToPem,
-  createIssuer,
-  createSignatureMemo,
-  issueCertificate,
-  parseCertificate,
-} from "@handfast/x509";
-import type { Certificate, Fingerprint, Issuer } from "@handfast/x509";
+import { createSignatureMemo } from "@handfast/x509";
+import type { Certificate } from "@handfast/x509";
 import { CaError } from "./errors.ts";
-import { contentsOf, defaultProfile } from "./issuance.ts";
-import type { IssueRequest } from "./issuance.ts";
+import { issue } from "./issue.ts";
+import type { IssuedCertificate, IssueRequest } from "./issue.ts";
+import { createIssuers } from "./issuers.ts";
 import type { KeyStore } from "./keys.ts";
 import { defaultProfiles } from "./profiles.ts";
 import type { LeafProfile } from "./profiles.ts";
-import { recordOf } from "./record.ts";
-import { refuseUnusable } from "./self-check.ts";
-import type {
-  CertificateQuery,
-  CertificateRecord,
-  IssuerRecord,
-  NewCertificateRecord,
-  Records,
-  Store,
-} from "./store/store.ts";
+import { publishCrls } from "./publish-crl.ts";
+import type { PublishCrlRequest, PublishedCrl } from "./publish-crl.ts";
+import { renew } from "./renew.ts";
+import type { RenewRequest } from "./renew.ts";
+import { revoke } from "./revoke.ts";
+import type { RevokeRequest } from "./revoke.ts";
+import type { CertificateQuery, CertificateRecord, Store } from "./store/store.ts";
+import type { Workshop } from "./workshop.ts";
 
 /** What an authority is made of. */
 export interface AuthorityOptions {
@@ -34,7 +27,7 @@ export interface AuthorityOptions {
   readonly clock?: () => Date;
 }
 
-/** An authority: issues certificates, and keeps a record of each. */
+/** An authority: issues, renews and revokes certificates, and keeps a record of each. */
 export interface Authority {
   readonly trustDomain: string;
   readonly profiles: Readonly<Record<string, LeafProfile>>;
@@ -43,22 +36,31 @@ export interface Authority {
    * trust `roots()` accept it for what its profile is for.
    *
    * @throws CaError PROFILE_UNKNOWN, NAME_REFUSED, VALIDITY_REFUSED, KEY_REFUSED,
-   * ISSUER_UNAVAILABLE, CERTIFICATE_UNUSABLE, the key store's and the store's; X509Error ISSUE_REFUSED, NAME_INVALID
+   * ISSUER_UNAVAILABLE, CERTIFICATE_UNUSABLE, the key store's and the store's; X509Error
+   * ISSUE_REFUSED, NAME_INVALID
    */
   issue(request: IssueRequest): Promise<IssuedCertificate>;
+  /**
+   * Issues the next certificate of a line. The caller has made sure that who asks holds the key of
+   * the present one.
+   *
+   * @throws CaError CERTIFICATE_NOT_FOUND, RENEWAL_REFUSED, RENEWAL_REPEATED, and those of `issue`
+   */
+  renew(request: RenewRequest): Promise<IssuedCertificate>;
+  /**
+   * Revokes a certificate and what was renewed from it; gives those that were not revoked before.
+   * Lists signed from then on name them.
+   *
+   * @throws CaError CERTIFICATE_NOT_FOUND, REVOCATION_REFUSED, the store's
+   */
+  revoke(request: RevokeRequest): Promise<readonly CertificateRecord[]>;
+  /** Signs the revocation lists of a role anew. @throws CaError of the key store and the store */
+  publishCrls(request: PublishCrlRequest): Promise<readonly PublishedCrl[]>;
   /** The inventory, newest first. @throws CaError of the store */
   find(query?: Omit<CertificateQuery, "now">): Promise<readonly CertificateRecord[]>;
   /** What peers trust: the certificates of the roots that are not retired. */
   roots(): Promise<readonly Certificate[]>;
   close(): Promise<void>;
-}
-
-/** A certificate and what a peer needs to verify it. */
-export interface IssuedCertificate {
-  readonly certificate: Certificate;
-  /** The certificate and those above it, without the root. */
-  readonly chain: readonly Certificate[];
-  readonly chainPem: string;
 }
 
 /**
@@ -73,124 +75,26 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
     throw new CaError("AUTHORITY_NOT_FOUND", "the store holds no authority yet");
   }
   const { trustDomain } = authority;
-  const signers = new Map<string, Promise<Signer>>();
-  const certificates = new Map<Fingerprint, Certificate>();
-  const signatures = createSignatureMemo(1_000);
-
+  const workshop: Workshop = {
+    store,
+    issuers: createIssuers({ store, keys }),
+    profiles,
+    trustDomain,
+    signatures: createSignatureMemo(1_000),
+    clock,
+  };
   return {
     trustDomain,
     profiles,
-    async issue(request): Promise<IssuedCertificate> {
-      const now = clock();
-      const { name, issuer } = await activeSigner(now);
-      const contents = contentsOf(request, {
-        profiles,
-        trustDomain,
-        now,
-        issuer: issuer.certificate,
-      });
-      const certificate = issueCertificate({ ...contents, issuer });
-      refuseUnusable(certificate, {
-        issuer: issuer.certificate,
-        anchors: await roots(),
-        now,
-        signatures,
-      });
-      const { profile = defaultProfile, requester } = request;
-      await record(recordOf(certificate, { issuer: name, profile, requester, issuedAt: now }));
-      const chain = [certificate, issuer.certificate];
-      return { certificate, chain, chainPem: certificatesToPem(chain) };
+    issue: (request) => issue(workshop, request),
+    renew: (request) => renew(workshop, request),
+    revoke: (request) => revoke(workshop, request),
+    publishCrls: (request) => publishCrls(workshop, request),
+    find: (query = {}) => store.certificates({ ...query, now: clock() }),
+    async roots(): Promise<readonly Certificate[]> {
+      const roots = await workshop.issuers.published("root");
+      return roots.map(({ certificate }) => certificate);
     },
-    find(query = {}): Promise<readonly CertificateRecord[]> {
-      return store.certificates({ ...query, now: clock() });
-    },
-    roots,
     close: () => store.close(),
   };
-
-  async function roots(): Promise<readonly Certificate[]> {
-    const issuers = await store.issuers();
-    const published = issuers.filter(({ role, state }) => role === "root" && state !== "retired");
-    return Promise.all(published.map(certificateOf));
-  }
-
-  /** The newest issuing key that is in use and whose certificate is valid now. */
-  async function activeSigner(now: Date): Promise<Signer> {
-    const issuers = await store.issuers();
-    for (const issuer of issuers.toReversed()) {
-      if (issuer.role !== "issuing" || issuer.state !== "active") continue;
-      const certificate = await certificateOf(issuer);
-      if (certificate.notBefore > now || certificate.notAfter <= now) continue;
-      const signer = signers.get(issuer.name) ?? openSigner(issuer, certificate);
-      signers.set(issuer.name, signer);
-      return await signer.catch((error: unknown) => {
-        signers.delete(issuer.name);
-        throw error;
-      });
-    }
-    throw new CaError(
-      "ISSUER_UNAVAILABLE",
-      `no issuing certificate of ${trustDomain} is active and valid at ${now.toISOString()}`,
-    );
-  }
-
-  async function openSigner({ name }: IssuerRecord, certificate: Certificate): Promise<Signer> {
-    const key = await keys.load(name);
-    try {
-      return { name, issuer: createIssuer(certificate, key) };
-    } catch (error) {
-      throw new CaError("KEY_MISMATCH", `private key ${name}: ${(error as Error).message}`, {
-        cause: error,
-      });
-    }
-  }
-
-  async function certificateOf(issuer: IssuerRecord): Promise<Certificate> {
-    const known = certificates.get(issuer.certificate);
-    if (known !== undefined) return known;
-    const record = await store.certificate(issuer.certificate);
-    if (record === undefined) {
-      throw new CaError("STORE_FAILED", `the certificate of ${issuer.name} is not recorded`);
-    }
-    const certificate = parseCertificate(record.der);
-    certificates.set(issuer.certificate, certificate);
-    return certificate;
-  }
-
-  /** What is not recorded is not handed out: the last checks and the record are one transaction. */
-  function record(certificate: NewCertificateRecord): Promise<void> {
-    return store.transaction(async (records) => {
-      await checkPublicKey(records, certificate);
-      await records.addCertificate(certificate);
-    });
-  }
-}
-
-interface Signer {
-  readonly name: string;
-  readonly issuer: Issuer;
-}
-
-/** A key speaks for one identity, and for none once it was revoked as compromised (S54). */
-async function checkPublicKey(records: Records, entry: NewCertificateRecord): Promise<void> {
-  for (const other of await records.certificates({ publicKey: entry.publicKey, limit: 10_000 })) {
-    if (other.revocation?.reason === "keyCompromise") {
-      throw new CaError(
-        "KEY_REFUSED",
-        `the public key was revoked as compromised with serial number ${other.serialNumber}`,
-      );
-    }
-    if (whom(other) !== whom(entry)) {
-      throw new CaError(
-        "KEY_REFUSED",
-        `the public key is certified for another identity already, with serial number ${other.serialNumber}`,
-      );
-    }
-  }
-}
-
-/** Where nobody is named, all that is named must be the same. */
-function whom({ identity, subject, names }: NewCertificateRecord): string {
-  if (identity !== undefined) return identity;
-  return JSON.stringify([subject, names.map(({ kind, value }) => `${kind}:${value}`).toSorted()]);
 }

@@ -120,6 +120,24 @@ export const caErrors = {
     status: 3,
     public: true,
   },
+  RENEWAL_REFUSED: {
+    message: "The certificate may not be renewed: it expired, was revoked, or its line is blocked.",
+    hint: "enrol anew: a new certificate of that identity can be renewed again",
+    status: 7,
+    public: true,
+  },
+  RENEWAL_REPEATED: {
+    message: "The certificate was renewed before with another key: one of the two may be stolen.",
+    hint: "if you do not know both keys, revoke the certificate: that ends both lines",
+    status: 7,
+    public: true,
+  },
+  REVOCATION_REFUSED: {
+    message: "The certificate cannot be revoked.",
+    hint: "a root is taken out of the bundles that trust it instead",
+    status: 9,
+    public: true,
+  },
   STORE_BUSY: {
     message: "The store was held by another process for too long.",
     hint: "try again; if it stays so, find the process that holds the store",

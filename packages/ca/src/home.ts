@@ -10,6 +10,7 @@ import { establishAuthority } from "./establish.ts";
 import type { EstablishedAuthority, EstablishOptions } from "./establish.ts";
 import { keysFromDirectory } from "./keys.ts";
 import type { KeyDirectoryOptions } from "./keys.ts";
+import type { PublishedCrl } from "./publish-crl.ts";
 import { openSqliteStore } from "./store/sqlite.ts";
 
 /** The paths of an authority that lives in a folder. */
@@ -20,6 +21,8 @@ export interface AuthorityHome {
   readonly store: string;
   /** What peers trust: the roots, nothing else. */
   readonly bundle: string;
+  /** The newest revocation list of each of the authority's keys, as `ISSUER.crl` (PEM). */
+  readonly crls: string;
 }
 
 /** Where the parts of an authority are in a home folder. */
@@ -29,7 +32,8 @@ export function authorityHome(home: string): AuthorityHome {
 
 /**
  * Makes an authority in a home folder, whole or not at all: it is put together in a folder beside
- * its place and takes its place in one step.
+ * its place and takes its place in one step. The root signs its first, empty revocation list, so
+ * that it can go offline for a year.
  *
  * @throws CaError AUTHORITY_EXISTS; FilesError DIRECTORY_UNTRUSTED, FILE_WRITE_FAILED; those of
  * `establishAuthority`
@@ -79,6 +83,7 @@ function pathsIn(directory: string): AuthorityHome {
     directory,
     store: join(directory, "authority.db"),
     bundle: join(directory, "handfast-ca.pem"),
+    crls: join(directory, "crl"),
   };
 }
 
@@ -97,10 +102,35 @@ async function build(
       mode: 0o644,
       trustedDirectory: true,
     });
+    const { clock } = rest;
+    const authority = await createAuthority({ store, keys, ...(clock && { clock }) });
+    for (const role of ["root", "issuing"] as const) {
+      await writeCrls(paths, await authority.publishCrls({ role }));
+    }
     return established;
   } finally {
     await store.close();
   }
+}
+
+/**
+ * Puts revocation lists where services can read them (`CRL_DIR`): each file whole, the older ones
+ * replaced.
+ *
+ * @throws FilesError DIRECTORY_UNTRUSTED, FILE_WRITE_FAILED
+ */
+export async function writeCrls(
+  { crls: directory }: Pick<AuthorityHome, "crls">,
+  crls: readonly PublishedCrl[],
+): Promise<readonly string[]> {
+  await createDirectory(directory, { trustedDirectory: true });
+  const paths: string[] = [];
+  for (const { issuer, pem } of crls) {
+    const path = join(directory, `${issuer}.crl`);
+    await writeFileAtomic(path, pem, { mode: 0o644, overwrite: true, trustedDirectory: true });
+    paths.push(path);
+  }
+  return paths;
 }
 
 /** A folder takes the place of nothing or of an empty folder; anything else refuses it. */

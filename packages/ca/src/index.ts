@@ -2,14 +2,16 @@
 
 // who runs an authority
 export { createAuthority } from "./authority.ts";
-export type { Authority, AuthorityOptions, IssuedCertificate } from "./authority.ts";
+export type { Authority, AuthorityOptions } from "./authority.ts";
 export { establishAuthority } from "./establish.ts";
 export type { EstablishedAuthority, EstablishOptions } from "./establish.ts";
-export { authorityHome, initAuthorityHome, openAuthorityHome } from "./home.ts";
+export { authorityHome, initAuthorityHome, openAuthorityHome, writeCrls } from "./home.ts";
 export type { AuthorityHome } from "./home.ts";
 
 // who asks for a certificate
-export type { IssueRequest, SubjectRequest } from "./issuance.ts";
+export type { IssuedCertificate, IssueRequest } from "./issue.ts";
+export type { RenewRequest } from "./renew.ts";
+export type { SubjectRequest } from "./issuance.ts";
 export { parseAlternativeName, parseServiceName, serviceNames } from "./names.ts";
 export type { AlternativeNames, ServiceName, ServiceNamesOptions } from "./names.ts";
 export { defaultProfiles } from "./profiles.ts";
@@ -20,6 +22,10 @@ export type {
   CredentialPaths,
   WriteCredentialOptions,
 } from "./credential-files.ts";
+
+// who revokes
+export type { RevokeRequest } from "./revoke.ts";
+export type { PublishCrlRequest, PublishedCrl } from "./publish-crl.ts";
 
 // who keeps the keys
 export { keysFromDirectory, readPassphraseFile } from "./keys.ts";
@@ -35,6 +41,7 @@ export type {
   CertificateQuery,
   CertificateRecord,
   CertificateStatus,
+  CrlRecord,
   IssuerRecord,
   IssuerRole,
   IssuerState,
@@ -43,6 +50,7 @@ export type {
   Records,
   RevocationReason,
   RevocationRecord,
+  RevokedCertificate,
   Store,
 } from "./store/store.ts";
 

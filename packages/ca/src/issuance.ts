@@ -1,30 +1,34 @@
 import type { KeyObject } from "node:crypto";
 import { createName } from "@handfast/x509";
-import type { Certificate, CertificateRequestedContents, NameAttribute } from "@handfast/x509";
+import type {
+  Certificate,
+  CertificateRequestedContents,
+  Name,
+  NameAttribute,
+} from "@handfast/x509";
 import { CaError } from "./errors.ts";
 import { checkAlternativeNames } from "./names.ts";
 import type { AlternativeNames } from "./names.ts";
 import type { LeafProfile } from "./profiles.ts";
-
-/** What is asked for; what is not asked for, the profile decides. */
-export interface IssueRequest {
-  /** The name of a profile; `peer` if not given. */
-  readonly profile?: string;
-  /** The public key, as key object or as DER SubjectPublicKeyInfo. */
-  readonly publicKey: KeyObject | Uint8Array;
-  readonly subject: SubjectRequest;
-  readonly names: AlternativeNames;
-  /** Whole seconds from now; the profile's if not given. */
-  readonly validitySeconds?: number;
-  /** Who asks, for the record: `local:USER`, or an authenticated identity. */
-  readonly requester: string;
-}
 
 /** The subject of a certificate, most often a common name alone. */
 export interface SubjectRequest {
   readonly commonName?: string;
   readonly organizations?: readonly string[];
   readonly organizationalUnits?: readonly string[];
+}
+
+/** What is to be decided upon. */
+export interface ContentsRequest {
+  /** The name of a profile. */
+  readonly profile: string;
+  readonly subject: Name;
+  readonly names: AlternativeNames;
+  readonly publicKey: KeyObject | Uint8Array;
+  /** Whole seconds from now: granted or refused. */
+  readonly validitySeconds?: number;
+  /** Whole seconds where none are asked for, cut to what is allowed; the profile's if not given. */
+  readonly usualSeconds?: number;
 }
 
 /** What a decision about a request rests on. */
@@ -36,30 +40,51 @@ export interface IssuanceContext {
   readonly issuer: Certificate;
 }
 
-/** The profile of a request that names none. */
-export const defaultProfile = "peer";
-
 /**
  * Decides what goes into a certificate (security.md S54): the profile and the request's own words,
  * each checked; a request that does not fit is refused, never bent.
  *
- * @throws CaError PROFILE_UNKNOWN, NAME_REFUSED, VALIDITY_REFUSED; X509Error NAME_INVALID
+ * @throws CaError PROFILE_UNKNOWN, NAME_REFUSED, VALIDITY_REFUSED
  */
 export function contentsOf(
-  request: IssueRequest,
+  request: ContentsRequest,
   context: IssuanceContext,
 ): CertificateRequestedContents {
-  const { profile: name = defaultProfile } = request;
-  const profile = profileOf(name, context);
+  const { subject, names, publicKey } = request;
+  const profile = profileOf(request.profile, context);
   const { trustDomain } = context;
-  checkAlternativeNames(request.names, { trustDomain, profile: name, kinds: profile.names });
+  checkAlternativeNames(names, {
+    trustDomain,
+    profile: request.profile,
+    kinds: profile.names,
+  });
   return {
     profile: profile.x509,
-    subject: createName(attributesOf(request.subject)),
-    subjectAltNames: request.names,
-    publicKey: request.publicKey,
-    ...validityOf(request, { ...context, profile, name }),
+    subject,
+    subjectAltNames: names,
+    publicKey,
+    ...validityOf(request, { ...context, profile }),
   };
+}
+
+/**
+ * The subject of a request as a name.
+ *
+ * @throws CaError NAME_REFUSED; X509Error NAME_INVALID
+ */
+export function subjectOf(subject: SubjectRequest): Name {
+  const { organizations = [], organizationalUnits = [], commonName } = subject;
+  const attributes: NameAttribute[] = [
+    ...organizations.map((value) => ({ type: "O", value })),
+    ...organizationalUnits.map((value) => ({ type: "OU", value })),
+    ...(commonName === undefined ? [] : [{ type: "CN", value: commonName }]),
+  ];
+  const refused = attributes.find(({ value }) => /[*/]/.test(value));
+  if (refused === undefined) return createName(attributes);
+  throw new CaError(
+    "NAME_REFUSED",
+    `subject ${refused.type} ${JSON.stringify(refused.value)} must not hold "*" or "/"`,
+  );
 }
 
 function profileOf(name: string, { profiles }: IssuanceContext): LeafProfile {
@@ -70,54 +95,48 @@ function profileOf(name: string, { profiles }: IssuanceContext): LeafProfile {
   });
 }
 
-function attributesOf(subject: SubjectRequest): NameAttribute[] {
-  const { organizations = [], organizationalUnits = [], commonName } = subject;
-  const attributes = [
-    ...organizations.map((value) => ({ type: "O", value })),
-    ...organizationalUnits.map((value) => ({ type: "OU", value })),
-    ...(commonName === undefined ? [] : [{ type: "CN", value: commonName }]),
-  ];
-  const refused = attributes.find(({ value }) => /[*/]/.test(value));
-  if (refused === undefined) return attributes;
-  throw new CaError(
-    "NAME_REFUSED",
-    `subject ${refused.type} ${JSON.stringify(refused.value)} must not hold "*" or "/"`,
-  );
-}
-
 /** No leaf outlives its issuer; a validity that was asked for is granted or refused, never cut. */
 function validityOf(
-  { validitySeconds }: IssueRequest,
-  context: IssuanceContext & { readonly profile: LeafProfile; readonly name: string },
+  request: ContentsRequest,
+  { profile, now, issuer }: IssuanceContext & { readonly profile: LeafProfile },
 ): { notBefore: Date; notAfter: Date } {
-  const { profile, name, now, issuer } = context;
-  const seconds = validitySeconds ?? profile.validitySeconds;
-  if (!Number.isSafeInteger(seconds) || seconds < 1) {
-    throw new CaError(
-      "VALIDITY_REFUSED",
-      `validity must be 1 or more whole seconds, not ${seconds}`,
-    );
-  }
-  if (seconds > profile.maxValiditySeconds) {
-    throw new CaError(
-      "VALIDITY_REFUSED",
-      `validity of ${seconds} s is longer than the ${profile.maxValiditySeconds} s (${profile.maxValiditySeconds / day} days) that profile ${name} allows`,
-    );
-  }
+  const { validitySeconds, usualSeconds = profile.validitySeconds } = request;
+  const { maxValiditySeconds } = profile;
   const start = Math.floor(now.getTime() / 1_000) * 1_000;
-  const end = start + seconds * 1_000;
   const latest = issuer.notAfter.getTime();
-  if (end > latest && validitySeconds !== undefined) {
-    throw new CaError(
-      "VALIDITY_REFUSED",
-      `validity would end at ${rfc3339(end)}, after the issuer's own end at ${rfc3339(latest)}`,
-    );
+  if (validitySeconds !== undefined) {
+    refuseValidity(validitySeconds, { ...request, maxValiditySeconds, start, latest });
   }
+  const seconds = validitySeconds ?? Math.min(usualSeconds, maxValiditySeconds);
   const backdated = start - backdatingSeconds * 1_000;
   return {
     notBefore: new Date(Math.max(backdated, issuer.notBefore.getTime())),
-    notAfter: new Date(Math.min(end, latest)),
+    notAfter: new Date(Math.min(start + seconds * 1_000, latest)),
   };
+}
+
+function refuseValidity(
+  seconds: number,
+  bounds: { profile: string; maxValiditySeconds: number; start: number; latest: number },
+): void {
+  const { profile, maxValiditySeconds, start, latest } = bounds;
+  if (!Number.isSafeInteger(seconds) || seconds < 1) {
+    throw refusedValidity(`must be 1 or more whole seconds, not ${seconds}`);
+  }
+  if (seconds > maxValiditySeconds) {
+    throw refusedValidity(
+      `of ${seconds} s is longer than the ${maxValiditySeconds} s (${maxValiditySeconds / day} days) that profile ${profile} allows`,
+    );
+  }
+  const end = start + seconds * 1_000;
+  if (end <= latest) return;
+  throw refusedValidity(
+    `would end at ${rfc3339(end)}, after the issuer's own end at ${rfc3339(latest)}`,
+  );
+}
+
+function refusedValidity(problem: string): CaError {
+  return new CaError("VALIDITY_REFUSED", `validity ${problem}`);
 }
 
 function rfc3339(ms: number): string {

@@ -37,10 +37,13 @@ export function keysFromDirectory(
 ): KeyStore {
   let asked: Promise<string | undefined> | undefined;
   const ask = () => (asked ??= passphrase());
+  const saved = new Map<string, KeyObject>();
   const pathOf = (name: string) => join(directory, `${name}-key.pem`);
 
   return {
     async load(name): Promise<KeyObject> {
+      const own = saved.get(name);
+      if (own !== undefined) return own;
       const path = pathOf(name);
       const pem = Buffer.from(await readKeyFile(path)).toString("latin1");
       if (!pem.includes(encryptedLabel)) return parseKey(pem, { path });
@@ -61,6 +64,7 @@ export function keysFromDirectory(
         }
         throw error;
       }
+      saved.set(name, key);
     },
   };
 }

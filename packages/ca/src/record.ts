@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import { identityOf, parseFingerprint } from "@handfast/x509";
-import type { Certificate, Fingerprint } from "@handfast/x509";
+import type { Certificate } from "@handfast/x509";
 import type {
   CertificateName,
   CertificateRecord,
@@ -16,7 +16,8 @@ export function recordOf(
     readonly profile: string;
     readonly requester: string;
     readonly issuedAt: Date;
-    readonly parent?: Fingerprint;
+    /** The certificate that it renews. */
+    readonly parent?: Pick<NewCertificateRecord, "fingerprint" | "enrolment">;
   },
 ): NewCertificateRecord {
   return {
@@ -30,7 +31,8 @@ export function recordOf(
     notBefore: certificate.notBefore,
     notAfter: certificate.notAfter,
     ...known,
-    parent: known.parent,
+    parent: known.parent?.fingerprint,
+    enrolment: known.parent?.enrolment ?? certificate.fingerprint,
   };
 }
 

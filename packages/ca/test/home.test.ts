@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -14,7 +15,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { parseCertificatesPem } from "@handfast/x509";
+import { parseCertificatesPem, parseCrl } from "@handfast/x509";
 import { authorityHome, initAuthorityHome, openAuthorityHome } from "../src/index.ts";
 import { refusal, requestFor, temporaryFolder } from "./support/fixtures.ts";
 
@@ -27,6 +28,7 @@ test("a home holds the inventory, two keys of mode 0600 and the roots alone", as
   assert.deepEqual(readdirSync(home), ["ca"]);
   assert.deepEqual(readdirSync(directory).sort(), [
     "authority.db",
+    "crl",
     "handfast-ca.pem",
     "issuing-1-key.pem",
     "root-1-key.pem",
@@ -46,6 +48,22 @@ test("a home holds the inventory, two keys of mode 0600 and the roots alone", as
     roots.map(({ fingerprint }) => fingerprint),
     [root.fingerprint],
   );
+});
+
+test("S6: the root and the issuing CA sign an empty revocation list at init", async (context) => {
+  const home = temporaryFolder(context);
+  const { root, issuing } = await initAuthorityHome(home, options);
+  const { crls } = authorityHome(home);
+  assert.deepEqual(readdirSync(crls).sort(), ["issuing-1.crl", "root-1.crl"]);
+  for (const [name, issuer, days] of [
+    ["root-1", root, 365],
+    ["issuing-1", issuing, 30],
+  ] as const) {
+    const crl = parseCrl(readFileSync(join(crls, `${name}.crl`)));
+    assert.ok(crl.verify(issuer));
+    assert.equal(crl.size, 0);
+    assert.equal(crl.nextUpdate.getTime() - crl.thisUpdate.getTime(), days * 86_400_000);
+  }
 });
 
 test("S53: a home that is taken is not overwritten, whatever is in it", async (context) => {
@@ -142,9 +160,6 @@ test("S53: keys under a passphrase open with it alone, and only when they are ne
 test("S53: an authority issues without its root key", async (context) => {
   const home = temporaryFolder(context);
   await initAuthorityHome(home, options);
-  chmodSync(join(home, "ca", "root-1-key.pem"), 0);
-  writeFileSync(join(home, "ca", "root-1-key.pem.offline"), "");
-  const { renameSync } = await import("node:fs");
   renameSync(join(home, "ca", "root-1-key.pem"), join(home, "root-1-key.pem"));
   const authority = await openAuthorityHome(home);
   context.after(() => authority.close());

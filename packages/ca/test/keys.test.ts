@@ -11,7 +11,9 @@ test("a key comes back as it was saved, and is not replaced", async (context) =>
   const keys = keysFromDirectory(folder);
   const { privateKey } = generateKeyPair();
   await keys.save("issuing-1", privateKey);
-  assert.ok((await keys.load("issuing-1")).equals(privateKey));
+  for (const store of [keys, keysFromDirectory(folder)]) {
+    assert.ok((await store.load("issuing-1")).equals(privateKey));
+  }
   const path = join(folder, "issuing-1-key.pem");
   const before = readFileSync(path);
   await assert.rejects(

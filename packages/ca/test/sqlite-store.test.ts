@@ -3,7 +3,8 @@ import { readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
-import { openSqliteStore } from "../src/index.ts";
+import { generateKeyPair } from "@handfast/x509";
+import { createAuthority, openSqliteStore } from "../src/index.ts";
 import {
   refusal,
   requestFor,
@@ -51,7 +52,7 @@ test("the store is strict, in write-ahead mode, and says whose it is", (context)
   context.after(() => database.close());
   assert.equal(database.prepare("PRAGMA journal_mode").get()?.["journal_mode"], "wal");
   assert.equal(database.prepare("PRAGMA application_id").get()?.["application_id"], 0x48616e64);
-  assert.equal(database.prepare("PRAGMA user_version").get()?.["user_version"], 1);
+  assert.equal(database.prepare("PRAGMA user_version").get()?.["user_version"], 2);
   const loose = database
     .prepare("SELECT name FROM pragma_table_list WHERE strict = 0 AND name NOT LIKE 'sqlite_%'")
     .all();
@@ -76,6 +77,27 @@ test("a store of a newer release, another program's database and any other file 
     assert.throws(() => openSqliteStore({ path, missing: "create" }), refusal(code, /\.db/), path);
     assert.deepEqual(readFileSync(path), before);
   }
+});
+
+test("a store of the first release is migrated, and its certificates are the first of their lines", async (context) => {
+  const { authority, path, keys, clock } = await temporaryAuthority(context);
+  const { certificate } = await authority.issue(requestFor("api"));
+  await authority.close();
+  change(
+    path,
+    `DROP TABLE renewal_blocks;
+    DROP TABLE crl_numbers;
+    ALTER TABLE certificates DROP COLUMN enrolment;
+    PRAGMA user_version = 1`,
+  );
+  const store = openSqliteStore({ path, missing: "fail" });
+  const migrated = await createAuthority({ store, keys, clock: () => clock.now });
+  context.after(() => migrated.close());
+  const record = await store.certificate(certificate.fingerprint);
+  assert.equal(record?.enrolment, certificate.fingerprint);
+  const { publicKey } = generateKeyPair();
+  const { fingerprint } = certificate;
+  await migrated.renew({ certificate: fingerprint, publicKey, requester: "local:test" });
 });
 
 test("a closed store takes no more transactions", async (context) => {

@@ -129,4 +129,18 @@ const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX tokens_by_not_after ON tokens (not_after);
   `,
+  `
+  ALTER TABLE certificates ADD COLUMN enrolment TEXT NOT NULL DEFAULT '';
+  UPDATE certificates SET enrolment = fingerprint;
+
+  CREATE TABLE renewal_blocks (
+    identity TEXT PRIMARY KEY,
+    last_position INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE crl_numbers (
+    issuer TEXT PRIMARY KEY REFERENCES issuers (name),
+    last_number INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];

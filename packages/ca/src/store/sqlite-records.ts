@@ -6,6 +6,7 @@ import type {
   CertificateName,
   CertificateQuery,
   CertificateRecord,
+  CrlRecord,
   IssuerRecord,
   IssuerRole,
   IssuerState,
@@ -13,6 +14,7 @@ import type {
   RecordReads,
   Records,
   RevocationReason,
+  RevokedCertificate,
 } from "./store.ts";
 
 /** The reads of the store contract on one connection. */
@@ -42,6 +44,32 @@ export function createRecordReads(database: DatabaseSync): RecordReads {
         .all(...values, limit)
         .map(certificateOf);
     },
+    async revoked(issuer, { endingFrom }): Promise<readonly RevokedCertificate[]> {
+      return statement(`
+        SELECT c.serial_number, r.revoked_at, r.reason
+        FROM revocations r JOIN certificates c ON c.fingerprint = r.certificate
+        WHERE c.issuer = ? AND c.not_after >= ? ORDER BY r.rowid`)
+        .all(issuer, endingFrom.getTime())
+        .map((row) => ({
+          serialNumber: parseSerialNumber(text(row, "serial_number")),
+          revokedAt: time(row, "revoked_at"),
+          reason: text(row, "reason") as RevocationReason,
+        }));
+    },
+    async latestCrl(issuer): Promise<CrlRecord | undefined> {
+      const row = statement("SELECT * FROM crls WHERE issuer = ? ORDER BY number DESC LIMIT 1").get(
+        issuer,
+      );
+      return row === undefined ? undefined : crlOf(row);
+    },
+    async renewalBlocked(fingerprint): Promise<boolean> {
+      const row = statement(`
+        SELECT 1 FROM certificates c
+        JOIN certificates first ON first.fingerprint = c.enrolment
+        JOIN renewal_blocks b ON b.identity = c.identity
+        WHERE c.fingerprint = ? AND first.position <= b.last_position`).get(fingerprint);
+      return row !== undefined;
+    },
   };
 }
 
@@ -67,8 +95,8 @@ export function createRecords(database: DatabaseSync): Records {
       statement(`
         INSERT INTO certificates (
           fingerprint, issuer, serial_number, der, subject, identity, public_key, profile,
-          requester, parent, not_before, not_after, issued_at
-        ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).run(
+          requester, parent, enrolment, not_before, not_after, issued_at
+        ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).run(
         certificate.fingerprint,
         certificate.issuer,
         certificate.serialNumber,
@@ -79,6 +107,7 @@ export function createRecords(database: DatabaseSync): Records {
         certificate.profile,
         certificate.requester,
         certificate.parent ?? null,
+        certificate.enrolment,
         certificate.notBefore.getTime(),
         certificate.notAfter.getTime(),
         certificate.issuedAt.getTime(),
@@ -87,6 +116,39 @@ export function createRecords(database: DatabaseSync): Records {
       for (const { kind, value } of certificate.names) {
         addName.run(nameKey({ kind, value }), kind, certificate.fingerprint);
       }
+    },
+    async addRevocation(fingerprint, { revokedAt, reason, cause, requester }): Promise<void> {
+      statement("INSERT INTO revocations VALUES (?, ?, ?, ?, ?)").run(
+        fingerprint,
+        revokedAt.getTime(),
+        reason,
+        cause,
+        requester,
+      );
+    },
+    async blockRenewals(identity): Promise<void> {
+      statement(`
+        INSERT INTO renewal_blocks SELECT ?, coalesce(max(position), 0) FROM certificates WHERE true
+        ON CONFLICT DO UPDATE SET last_position = excluded.last_position`).run(identity);
+    },
+    async nextCrlNumber(issuer, atLeast): Promise<number> {
+      const row = statement(`
+        INSERT INTO crl_numbers VALUES (?, ?)
+        ON CONFLICT DO UPDATE SET last_number = max(last_number + 1, excluded.last_number)
+        RETURNING last_number`).get(issuer, atLeast);
+      return Number(row?.["last_number"]);
+    },
+    async addCrl({ issuer, number, der, thisUpdate, nextUpdate }): Promise<void> {
+      statement("INSERT INTO crls VALUES (?, ?, ?, ?, ?)").run(
+        issuer,
+        number,
+        der,
+        thisUpdate.getTime(),
+        nextUpdate.getTime(),
+      );
+      statement(`
+        DELETE FROM crls WHERE issuer = ?1
+          AND number < (SELECT max(number) FROM crls WHERE issuer = ?1)`).run(issuer);
     },
   };
 }
@@ -138,6 +200,7 @@ function conditionsOf(query: CertificateQuery): { where: string; values: SQLInpu
   if (query.before !== undefined) {
     add("c.position < (SELECT position FROM certificates WHERE fingerprint = ?)", query.before);
   }
+  if (query.revokedFor !== undefined) add("r.reason = ?", query.revokedFor);
   if (query.status === "revoked") add("r.certificate IS NOT NULL");
   else if (query.status !== undefined) {
     if (query.now === undefined) throw new TypeError("a query by status needs `now`");
@@ -170,6 +233,7 @@ function certificateOf(row: Row): CertificateRecord {
     profile: text(row, "profile"),
     requester: text(row, "requester"),
     parent: row["parent"] === null ? undefined : parseFingerprint(text(row, "parent")),
+    enrolment: parseFingerprint(text(row, "enrolment")),
     notBefore: time(row, "not_before"),
     notAfter: time(row, "not_after"),
     issuedAt: time(row, "issued_at"),
@@ -182,6 +246,16 @@ function certificateOf(row: Row): CertificateRecord {
             cause: parseFingerprint(text(row, "cause")),
             requester: text(row, "revoked_by"),
           },
+  };
+}
+
+function crlOf(row: Row): CrlRecord {
+  return {
+    issuer: text(row, "issuer"),
+    number: Number(row["number"]),
+    der: row["der"] as Uint8Array,
+    thisUpdate: time(row, "this_update"),
+    nextUpdate: time(row, "next_update"),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Fingerprint, SerialNumber } from "@handfast/x509";
+import type { Fingerprint, RevocationReason as CrlReason, SerialNumber } from "@handfast/x509";
 
 /**
  * Where an authority keeps what it must never forget: every certificate it has signed, what became
@@ -29,6 +29,15 @@ export interface RecordReads {
   certificate(fingerprint: Fingerprint): Promise<CertificateRecord | undefined>;
   /** Newest first; at most `query.limit`. */
   certificates(query: CertificateQuery): Promise<readonly CertificateRecord[]>;
+  /** The revoked certificates of an issuer that end at or after a time, as they were recorded. */
+  revoked(issuer: string, query: { endingFrom: Date }): Promise<readonly RevokedCertificate[]>;
+  /** The list of the greatest number. */
+  latestCrl(issuer: string): Promise<CrlRecord | undefined>;
+  /**
+   * Whether the renewals of an identity were blocked after the enrolment of this certificate, which
+   * is recorded: that of the first of its line.
+   */
+  renewalBlocked(fingerprint: Fingerprint): Promise<boolean>;
 }
 
 /** What can be read and written within one transaction. */
@@ -39,6 +48,14 @@ export interface Records extends RecordReads {
   addIssuer(issuer: IssuerRecord): Promise<void>;
   /** MUST refuse a fingerprint, or a serial number of the same issuer, that is recorded already. */
   addCertificate(certificate: NewCertificateRecord): Promise<void>;
+  /** MUST refuse a certificate that is not recorded, or that is revoked already. */
+  addRevocation(fingerprint: Fingerprint, revocation: RevocationRecord): Promise<void>;
+  /** MUST block all certificates of the identity whose line was enrolled so far, and no later one. */
+  blockRenewals(identity: string): Promise<void>;
+  /** The greater of `atLeast` and one more than the last; MUST never give a number twice (S55). */
+  nextCrlNumber(issuer: string, atLeast: number): Promise<number>;
+  /** MUST keep the list of the greatest number; lists of smaller numbers MAY be dropped. */
+  addCrl(crl: CrlRecord): Promise<void>;
 }
 
 export interface AuthorityRecord {
@@ -79,6 +96,8 @@ export interface NewCertificateRecord {
   readonly requester: string;
   /** The certificate that it renews. */
   readonly parent: Fingerprint | undefined;
+  /** The first of its line, by renewals; its own fingerprint if it renews none. */
+  readonly enrolment: Fingerprint;
   readonly notBefore: Date;
   readonly notAfter: Date;
   readonly issuedAt: Date;
@@ -96,16 +115,25 @@ export interface RevocationRecord {
   readonly requester: string;
 }
 
-/** RFC 5280, 5.3.1, without those that take a revocation back. */
-export type RevocationReason =
-  | "unspecified"
-  | "keyCompromise"
-  | "cACompromise"
-  | "affiliationChanged"
-  | "superseded"
-  | "cessationOfOperation"
-  | "privilegeWithdrawn"
-  | "aACompromise";
+/** RFC 5280 5.3.1, without those that can take a revocation back. */
+export type RevocationReason = Exclude<CrlReason, "certificateHold" | "removeFromCRL">;
+
+/** A certificate as a revocation list needs it. */
+export interface RevokedCertificate {
+  readonly serialNumber: SerialNumber;
+  readonly revokedAt: Date;
+  readonly reason: RevocationReason;
+}
+
+/** A revocation list that was signed. */
+export interface CrlRecord {
+  /** The name of the issuer record. */
+  readonly issuer: string;
+  readonly number: number;
+  readonly der: Uint8Array;
+  readonly thisUpdate: Date;
+  readonly nextUpdate: Date;
+}
 
 /** One of the names that a certificate can be found by; `cn` is a common name of its subject. */
 export interface CertificateName {
@@ -126,6 +154,8 @@ export interface CertificateQuery {
   readonly profile?: string;
   readonly parent?: Fingerprint;
   readonly status?: CertificateStatus;
+  /** Revoked, for this reason. */
+  readonly revokedFor?: RevocationReason;
   /** Its notAfter is before this. */
   readonly expiresBefore?: Date;
   /** What `status` is judged by; required with it. */

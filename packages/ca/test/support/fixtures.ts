@@ -65,14 +65,14 @@ export interface TestAuthority {
   readonly clock: TestClock;
 }
 
-/** An authority on a store and keys of its own, at noon of a day in 2026. */
+/** An authority on a store and keys of its own; its clock stands at noon of a day in 2026. */
 export async function temporaryAuthority(
   context: TestContext,
-  options: Partial<EstablishOptions> = {},
+  { start = noon, ...options }: Partial<EstablishOptions> & { readonly start?: Date } = {},
 ): Promise<TestAuthority> {
   const { store, path } = temporaryStore(context);
   const keys = memoryKeys();
-  const clock = { now: new Date("2026-03-01T12:00:00Z") };
+  const clock = { now: start };
   await establishAuthority({
     store,
     keys,
@@ -103,3 +103,5 @@ export function refusal(code: string, message: RegExp): (error: unknown) => bool
     (error as { code?: unknown }).code === code &&
     message.test(error.message);
 }
+
+const noon = new Date("2026-03-01T12:00:00Z");

@@ -138,6 +138,67 @@ export function testStoreContract(
     await assert.rejects(found({ status: "valid" }), TypeError);
     await assert.rejects(found({ limit: 0 }), TypeError);
   });
+
+  test(`${kind}: a certificate is revoked once, and listed for its issuer until it ends`, async (context) => {
+    const { first, second } = open(context);
+    const later = new Date(noon.getTime() + 1_000);
+    await first.transaction(async (records) => {
+      await establish(records);
+      await records.addCertificate(entry("api"));
+      await records.addCertificate({ ...entry("billing"), notAfter: later });
+      await records.addRevocation(fingerprintOf("api"), revocation);
+      await records.addRevocation(fingerprintOf("billing"), revocation);
+    });
+    const again = (name: string) =>
+      first.transaction((records) => records.addRevocation(fingerprintOf(name), revocation));
+    await assert.rejects(again("api"), refusal("STORE_CONFLICT", /already/));
+    await assert.rejects(again("nobody"));
+    assert.deepEqual((await second.certificate(fingerprintOf("api")))?.revocation, revocation);
+    const listed = async (endingFrom: Date) =>
+      (await second.revoked("root-1", { endingFrom })).map(({ serialNumber }) => serialNumber);
+    const [api, billing] = [entry("api").serialNumber, entry("billing").serialNumber];
+    assert.deepEqual(await listed(noon), [api, billing]);
+    assert.deepEqual(await listed(later), [billing]);
+    assert.deepEqual(await second.revoked("another", { endingFrom: noon }), []);
+  });
+
+  test(`${kind}: a block of renewals holds for lines enrolled before it, and for no later one`, async (context) => {
+    const { first } = open(context);
+    await first.transaction(async (records) => {
+      await establish(records);
+      await records.addCertificate({ ...entry("old"), identity: "x" });
+      await records.blockRenewals("x");
+      const line = { identity: "x", parent: fingerprintOf("old") };
+      await records.addCertificate({ ...entry("child"), ...line, enrolment: fingerprintOf("old") });
+      await records.addCertificate({ ...entry("new"), identity: "x" });
+      await records.addCertificate({ ...entry("other"), identity: "y" });
+    });
+    const blocked = (name: string) => first.renewalBlocked(fingerprintOf(name));
+    assert.deepEqual(
+      [await blocked("old"), await blocked("child"), await blocked("new"), await blocked("other")],
+      [true, true, false, false],
+    );
+    await first.transaction((records) => records.blockRenewals("x"));
+    assert.equal(await blocked("new"), true);
+  });
+
+  test(`${kind}: S55: list numbers only grow, and the list of the greatest is kept`, async (context) => {
+    const { first, second } = open(context);
+    await first.transaction((records) => establish(records));
+    const next = (store: Store, atLeast: number) =>
+      store.transaction((records) => records.nextCrlNumber("root-1", atLeast));
+    assert.equal(await next(first, 1_000), 1_000);
+    assert.equal(await next(second, 1_000), 1_001);
+    assert.equal(await next(first, 5), 1_002);
+    assert.equal(await next(second, 2_000), 2_000);
+    const many = Array.from({ length: 20 }, (_, index) => next(index % 2 ? first : second, 0));
+    assert.equal(new Set(await Promise.all(many)).size, 20);
+    assert.equal(await first.latestCrl("root-1"), undefined);
+    const list = { issuer: "root-1", der: new Uint8Array([1]), thisUpdate: noon, nextUpdate: noon };
+    await first.transaction((records) => records.addCrl({ ...list, number: 2_001 }));
+    await second.transaction((records) => records.addCrl({ ...list, number: 2_000 }));
+    assert.deepEqual(await first.latestCrl("root-1"), { ...list, number: 2_001 });
+  });
 }
 
 async function establish(records: Records): Promise<void> {
@@ -149,6 +210,7 @@ async function establish(records: Records): Promise<void> {
 function entry(name: string): NewCertificateRecord {
   return {
     ...unique(name),
+    enrolment: fingerprintOf(name),
     issuer: "root-1",
     der: new Uint8Array([1, 2, 3]),
     subject: `CN=${name}`,
@@ -177,6 +239,12 @@ function fingerprintOf(seed: string): Fingerprint {
 }
 
 const noon = new Date("2026-03-01T12:00:00Z");
+const revocation = {
+  revokedAt: noon,
+  reason: "keyCompromise",
+  cause: fingerprintOf("cause"),
+  requester: "local:test",
+} as const;
 const rootIssuer = {
   name: "root-1",
   role: "root",
