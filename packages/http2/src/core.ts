@@ -66,6 +66,9 @@ export class Core {
   readonly recentlyEnded: RecentStreams = new RecentStreams(128);
   /** Streams this side reset: frames for them may still be on the way. */
   readonly recentlyReset: RecentStreams = new RecentStreams(1_024);
+  /** Server: the stream whose onRequest is running, and why it was cut meanwhile, if it was. */
+  announcedStream: number = 0;
+  announcedReset: StreamReset | undefined;
   /** The highest stream the peer opened. */
   lastPeerStream: number = 0;
   /** The next stream this side opens. */

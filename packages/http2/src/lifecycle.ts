@@ -60,7 +60,11 @@ export function cutStream(core: Core, stream: Stream, reset: StreamReset): void 
     creditConnection(core, unconsumed);
   }
   removeStream(core, stream);
-  core.events.onReset(call, reset);
+  if (id === core.announcedStream) {
+    core.announcedReset = reset;
+  } else {
+    core.events.onReset(call, reset);
+  }
 }
 
 /** Frees the place of a stream that was cut; what it had not consumed counts as consumed. */

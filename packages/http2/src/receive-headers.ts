@@ -228,10 +228,22 @@ function receiveRequest(core: Core, id: number): void {
   stream.headReceived = true;
   stream.remoteEnded = ends;
   stream.bodyLeft = ends ? -1 : reader.contentLength;
-  const call = core.events.onRequest(id, reader.requestHead(), ends);
+  announce(core, stream, ends);
+}
+
+/** Tells the application of a request, and attaches to the stream what it returns. */
+function announce(core: Core, stream: Stream, ends: boolean): void {
+  const { id } = stream;
+  core.announcedStream = id;
+  const call = core.events.onRequest(id, core.headReader.requestHead(), ends);
+  core.announcedStream = 0;
   // The application may have answered already, and the record may serve another stream by now.
   if (stream.id === id) {
     stream.call = call;
+  } else if (core.announcedReset !== undefined) {
+    const reset = core.announcedReset;
+    core.announcedReset = undefined;
+    core.events.onReset(call, reset);
   }
 }
 
