@@ -22,6 +22,10 @@ await runAsProgram(async () => {
   const start = performance.now();
   const narrator = createNarrator();
   const world = createWorld(narrator);
+  // Whoever has seen enough leaves nothing behind either: no process, no key.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => void world.close().finally(() => process.exit(1)));
+  }
   try {
     for (const step of steps) await step(world);
   } finally {

@@ -18,7 +18,8 @@ import {
 import { createBankService } from "../src/service/bank-service.ts";
 import type { StatementPart } from "../src/service/entries.ts";
 import type { Bank } from "../src/service/bank.ts";
-import type { BankStore } from "../src/store/store.ts";
+import type { AccountName } from "../src/account-name.ts";
+import type { BankStore, EntryRange } from "../src/store/store.ts";
 import { createTellerService } from "../src/service/teller-service.ts";
 import { entryDigest } from "../src/ledger.ts";
 import { cents, change, clientOf, openBank, tell } from "./support/fake-bank.ts";
@@ -400,6 +401,40 @@ test("a statement opens, pages, closes with totals, and its digest can be comput
     }
     return parts;
   }
+});
+
+test("a statement is read from the store only as fast as its reader takes it, a page at a time", async (t) => {
+  const { bank } = await openBank(t);
+  const client = clientOf(bank, alice);
+  await client.call("createAccount", change({ accountId: "12345", currencyCode: "USD" }));
+  await Promise.all(
+    Array.from({ length: 1600 }, () =>
+      client.call("deposit", change({ accountId: "12345", amount: cents(1n) })),
+    ),
+  );
+  const limits: number[] = [];
+  const store = storeOf(bank);
+  const watched = {
+    ...bank,
+    store: {
+      ...store,
+      entries: (name: AccountName, range: EntryRange) => {
+        limits.push(range.limit);
+        return store.entries(name, range);
+      },
+    },
+  };
+  const { call } = fakeCall("/bank.v1.BankService/StreamStatement", alice);
+  const request = create(StreamStatementRequestSchema, { accountId: "12345" });
+  const stream = createBankService(watched).streamStatement(request, call)[Symbol.asyncIterator]();
+  await stream.next();
+  limits.length = 0;
+  for (const read of [1, 2, 3]) {
+    await stream.next();
+    assert.deepEqual(limits, Array<number>(read).fill(500));
+  }
+  await stream.return?.();
+  assert.equal(limits.length, 3);
 });
 
 test("what is posted while a statement is read is not in it", async (t) => {

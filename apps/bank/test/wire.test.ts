@@ -278,6 +278,26 @@ test("a bank that stops ends its watches, and does not wait for them", async (t)
   assert.equal((await ended).code, "UNAVAILABLE");
 });
 
+test("a bank that stops lets a statement under way come to its closing", async (t) => {
+  const served = await serveBank(t);
+  const client = await served.client(BankService, alice);
+  await client.createAccount(change({ accountId: "12345", currencyCode: "USD" }));
+  const deposit = () => client.deposit(change({ accountId: "12345", amount: cents(1n) }));
+  // More than fits into the buffers on the way, so that it is still being read when the bank stops.
+  for (let batch = 0; batch < 15; batch += 1)
+    await Promise.all(Array.from({ length: 100 }, deposit));
+  const parts: (string | undefined)[] = [];
+  let stopped: Promise<void> | undefined;
+  for await (const { part } of client.streamStatement({ accountId: "12345" })) {
+    parts.push(part.case);
+    stopped ??= served.bank.stop();
+  }
+  assert.deepEqual(parts, ["opening", "page", "page", "page", "closing"]);
+  await stopped;
+  const refused = await failureOf(client.getBalance({ accountId: "12345" }));
+  assert.equal(refused.code, "UNAVAILABLE");
+});
+
 test("a watch over the wire tells each change that its reader has time for", async (t) => {
   const served = await serveBank(t);
   const client = await served.client(BankService, alice);
