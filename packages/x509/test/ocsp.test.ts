@@ -571,7 +571,11 @@ describe("OCSP with openssl", { skip: withoutOpenssl }, () => {
         });
         for (const [status, expected] of statuses) {
           const response = issueOcspResponse({
-            ...{ responder, certId, status, producedAt: now, thisUpdate: now },
+            responder,
+            certId,
+            status,
+            producedAt: now,
+            thisUpdate: now,
             nextUpdate: new Date(now.getTime() + 3_600_000),
           });
           const said = inFolder({ ...files, "response.der": response }, (cwd) => {
