@@ -6,7 +6,7 @@ import { createDirectory, readBounded, writeFileAtomic } from "@handfast/files";
 import { MAX_CRL_BYTES, crlFromSource } from "./crl-sources.ts";
 import type { CrlFile, CrlOptions, CrlProblem } from "./crl-sources.ts";
 import { reasonOf } from "./errors.ts";
-import { fetchBounded, urlText } from "./fetch-bounded.ts";
+import { fetchBounded, requireHttp, urlText } from "./fetch-bounded.ts";
 import type { Validators } from "./fetch-bounded.ts";
 import type { RevocationSource } from "./revocation.ts";
 
@@ -68,10 +68,7 @@ interface Place {
 }
 
 function placeOf(text: string, cacheDirectory: string): Place {
-  const url = new URL(text);
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
-    throw new TypeError(`a CRL URL has scheme ${url.protocol} expected http: or https:`);
-  }
+  const url = requireHttp(text);
   const digest = createHash("sha256").update(text).digest("hex").slice(0, 32);
   return {
     url,

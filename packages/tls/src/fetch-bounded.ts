@@ -106,6 +106,19 @@ function tooLarge(maxBytes: number): Error {
   return new Error(`the answer is too large: expected at most ${maxBytes} bytes`);
 }
 
+/**
+ * A URL of our configuration.
+ *
+ * @throws TypeError if it is neither http nor https.
+ */
+export function requireHttp(text: string): URL {
+  const url = new URL(text);
+  if (url.protocol === "http:" || url.protocol === "https:") return url;
+  throw new TypeError(
+    `the URL ${urlText(url)} has scheme ${url.protocol} expected http: or https:`,
+  );
+}
+
 /** A URL as it may stand in a log: without the credentials in it. */
 export function urlText(url: URL): string {
   const shown = new URL(url);

@@ -18,7 +18,9 @@ export { identityFromFiles, identityFromMemory, noIdentity } from "./identity.ts
 export type { Identity, IdentityMaterial, IdentitySource, Purpose } from "./identity.ts";
 export { trustFromFile, trustFromMemory, trustFromSeveral } from "./trust.ts";
 export type { Trust, TrustAnchor, TrustMaterial, TrustSource } from "./trust.ts";
-export { noRevocation } from "./revocation.ts";
+export { noRevocation, revocationFromSeveral } from "./revocation.ts";
+export { ocsp } from "./ocsp.ts";
+export type { OcspOptions } from "./ocsp.ts";
 export { crlFromDirectory, crlFromSource } from "./crl-sources.ts";
 export type { CrlFile, CrlOptions, CrlProblem } from "./crl-sources.ts";
 export { crlFromUrls } from "./crl-from-urls.ts";

@@ -4,6 +4,7 @@ export interface Recent<Value> {
   take(key: string): Value | undefined;
   get(key: string): Value | undefined;
   put(key: string, value: Value): void;
+  values(): Iterable<Value>;
   clear(): void;
 }
 
@@ -25,6 +26,7 @@ export function createRecent<Value>(limit: number): Recent<Value> {
         break;
       }
     },
+    values: () => values.values(),
     clear: () => values.clear(),
   };
 }

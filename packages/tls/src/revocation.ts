@@ -64,3 +64,40 @@ export function noRevocation(): RevocationSource {
       }),
   };
 }
+
+/**
+ * Several sources at once, for instance CRLs and OCSP. Any that says revoked wins; a path is undetermined only
+ * if it is so for all of them, and then the strictest source decides what that means.
+ */
+export function revocationFromSeveral(sources: readonly RevocationSource[]): RevocationSource {
+  return {
+    description: sources.map((source) => source.description).join(", "),
+    undetermined: sources.some((source) => source.undetermined === "refuse") ? "refuse" : "admit",
+    async open(hooks) {
+      const opened = await Promise.all(sources.map((source) => source.open(hooks)));
+      return {
+        judge: (path, now) => combine(opened.map((one) => one.judge(path, now))),
+        uncovered: () => Math.min(...opened.map((one) => one.uncovered())),
+        async reload(options) {
+          const outcomes = await Promise.all(opened.map((one) => one.reload(options)));
+          const kept = outcomes.flatMap((outcome) =>
+            typeof outcome === "object" ? [outcome.kept] : [],
+          );
+          if (kept.length > 0) return { kept: kept.join("; ") };
+          return outcomes.includes("replaced") ? "replaced" : "unchanged";
+        },
+        close() {
+          for (const one of opened) one.close();
+        },
+      };
+    },
+  };
+}
+
+function combine(verdicts: readonly RevocationVerdict[]): RevocationVerdict {
+  return (
+    verdicts.find(({ status }) => status === "revoked") ??
+    verdicts.find(({ status }) => status === "unrevoked") ??
+    verdicts[0] ?? { status: "unrevoked" }
+  );
+}
