@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { FilesError, filesErrors, readBounded, readBoundedSync } from "../src/index.ts";
@@ -34,6 +34,13 @@ for (const [name, read] of Object.entries(readers)) {
       code: "FILE_TOO_LARGE",
       message: `${join(folder, "a")}: expected at most 5 bytes, and it has more`,
     });
+  });
+
+  test(`${name} refuses a huge file before it takes memory for it`, async (context) => {
+    const folder = temporaryDirectory(context);
+    writeFileSync(join(folder, "a"), "");
+    truncateSync(join(folder, "a"), 2 ** 40);
+    await assert.rejects(read(join(folder, "a"), { maxBytes: 5 }), { code: "FILE_TOO_LARGE" });
   });
 
   test(

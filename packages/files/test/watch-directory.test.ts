@@ -95,6 +95,21 @@ test("a file that turns too large keeps its last good bytes and is not called go
   );
 });
 
+test("a watch that its consumer closes in the middle of a look reports no more of it", async (context) => {
+  const folder = temporaryDirectory(context);
+  writeFileSync(join(folder, "good"), "1");
+  writeFileSync(join(folder, "large"), "x".repeat(10));
+  let changes = 0;
+  const watch = watchDirectory(folder, {
+    ...onDemand,
+    onChange: () => changes++,
+    onError: () => watch.close(),
+  });
+  context.after(() => watch.close());
+  assert.equal(await watch.check(), "unchanged");
+  assert.equal(changes, 0);
+});
+
 test("S5: a directory that goes away is an error, and no file counts as removed", async (context) => {
   const folder = join(temporaryDirectory(context), "crls");
   mkdirSync(folder);
