@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { link, lstat, mkdir, open, rename, unlink } from "node:fs/promises";
+import { chmod, link, lstat, mkdir, open, rename, unlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { FilesError, systemCodeOf } from "./errors.ts";
@@ -120,12 +120,10 @@ async function makeOne(path: string, mode: number): Promise<void> {
     if (systemCodeOf(thrown) === "EEXIST") return;
     throw thrown;
   }
-  const handle = await open(path, directoryFlags);
-  try {
-    if (process.platform !== "win32") await handle.chmod(mode);
-  } finally {
-    await handle.close();
-  }
+  if (process.platform === "win32") return;
+  // By name: under a umask that leaves the owner no rights the directory cannot be opened.
+  const { mode: given } = await lstat(path);
+  if ((given & 0o777) !== mode) await chmod(path, mode);
 }
 
 async function fill(
