@@ -27,9 +27,9 @@ function holds(says: readonly Says[], acceptable?: readonly string[], anchor: Sa
   let by = top;
   const candidates: Crafted[] = [];
   for (const [index, one] of says.entries()) {
-    const options: CraftOptions = { by, more: extensions(one) };
-    const subject = one.selfIssued ? by.certificate.subject : `CN=CA ${index}`;
-    by = index === says.length - 1 ? craftLeaf(by, options) : craftCa({ subject, ...options });
+    const subject = one.selfIssued ? by.certificate.subject : `CN=Number ${index}`;
+    const options: CraftOptions = { by, subject, more: extensions(one) };
+    by = index === says.length - 1 ? craftLeaf(by, options) : craftCa(options);
     candidates.push(by);
   }
   const verdict = verifyChain(
@@ -98,12 +98,11 @@ test("a self-issued CA may still say anyPolicy, and does not count", () => {
     { policies: [A] },
   ];
   assert.ok(holds(path, [A]));
-  const counted = [
-    { policies: [A], require: 1 },
-    { policies: [A], selfIssued: true },
-    { policies: [A] },
-  ];
-  assert.ok(holds(counted));
+  const uncounted = { policies: [A], selfIssued: true };
+  assert.ok(holds([{ policies: [A], require: 2 }, uncounted, { policies: [B] }]));
+  assert.ok(!holds([{ policies: [A], require: 1 }, uncounted, { policies: [B] }]));
+  const leaf = { policies: [ANY], selfIssued: true };
+  assert.ok(!holds([{ policies: [A], inhibitAny: 0 }, leaf], [A]));
 });
 
 test("a mapping gives a policy another name below", () => {
