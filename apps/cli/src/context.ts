@@ -11,7 +11,7 @@ export interface Context {
   readonly stdin: NodeJS.ReadableStream;
   /** Undefined if nobody sits at one. */
   readonly terminal: Terminal | undefined;
-  now(): Date;
+  readonly now: () => Date;
 }
 
 /** Options that every command has. */

@@ -1,11 +1,15 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { auditCommand } from "./commands/audit.ts";
+import { crlCommand } from "./commands/crl.ts";
+import { exportCommand } from "./commands/export.ts";
 import { initCommand } from "./commands/init.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { issueCommand } from "./commands/issue.ts";
 import { listCommand } from "./commands/list.ts";
 import { policyCommand } from "./commands/policy.ts";
+import { renewCommand } from "./commands/renew.ts";
+import { revokeCommand } from "./commands/revoke.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import type { Context } from "./context.ts";
 import { reportFailure, UsageError } from "./failure.ts";
@@ -85,7 +89,11 @@ function usageError({ code, message }: CommanderError, words: readonly string[])
 const commands = [
   initCommand,
   issueCommand,
+  renewCommand,
+  revokeCommand,
   listCommand,
+  crlCommand,
+  exportCommand,
   inspectCommand,
   verifyCommand,
   policyCommand,

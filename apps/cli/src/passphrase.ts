@@ -46,19 +46,19 @@ export function passphraseForOpening(
   };
 }
 
-/** A new passphrase, typed twice. */
-export async function askForNewPassphrase({ terminal }: Context): Promise<string> {
+/** A new passphrase, typed twice; `of` says what for. */
+export async function askForNewPassphrase({ terminal }: Context, of: string): Promise<string> {
   if (terminal === undefined) {
     throw new UsageError(
-      "--encrypt asks for a passphrase, and there is no terminal to ask on",
+      "there is no terminal to ask for a passphrase on",
       "give the passphrase with --passphrase-file",
     );
   }
-  const passphrase = await terminal.askSecret("new passphrase for the authority's keys: ");
+  const passphrase = await terminal.askSecret(`new passphrase of ${of}: `);
   const again = await terminal.askSecret("the same again: ");
-  if (passphrase === "")
+  if (passphrase === "") {
     throw new UsageError("the passphrase is empty", "type at least one character");
-  if (passphrase !== again)
-    throw new UsageError("the two passphrases differ", "type the same twice");
-  return passphrase;
+  }
+  if (passphrase === again) return passphrase;
+  throw new UsageError("the two passphrases differ", "type the same twice");
 }

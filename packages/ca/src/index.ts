@@ -22,6 +22,8 @@ export type {
   CredentialPaths,
   WriteCredentialOptions,
 } from "./credential-files.ts";
+export { renewCredential } from "./renew-credential.ts";
+export type { RenewCredentialOptions } from "./renew-credential.ts";
 
 // who revokes
 export type { RevokeRequest } from "./revoke.ts";

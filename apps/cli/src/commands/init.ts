@@ -56,7 +56,7 @@ async function init(options: InitOptions, context: Context): Promise<void> {
       ip: options.permitIp ?? [],
       email: options.permitEmail ?? [],
     },
-    clock: () => context.now(),
+    clock: context.now,
     passphrase: async () => passphrase,
     ...(options.keyAlgorithm === undefined ? {} : { keyAlgorithm: options.keyAlgorithm }),
   });
@@ -99,7 +99,7 @@ async function init(options: InitOptions, context: Context): Promise<void> {
 async function newPassphrase(options: InitOptions, context: Context): Promise<string | undefined> {
   const fromFile = await passphraseFromFile(context, options);
   if (options.encrypt !== true) return fromFile;
-  if (fromFile === undefined) return askForNewPassphrase(context);
+  if (fromFile === undefined) return askForNewPassphrase(context, "the authority's keys");
   throw new UsageError(
     "--encrypt asks for a passphrase, and one is given by a file",
     "use one of the two",

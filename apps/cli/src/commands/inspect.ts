@@ -1,16 +1,19 @@
+import type { Certificate, CertificateRequest, Crl } from "@handfast/x509";
 import type { Command } from "commander";
-import { readCertificates } from "../certificate-file.ts";
 import { withCommonOptions } from "../common-options.ts";
 import type { CommonOptions, Context } from "../context.ts";
 import { certificateJson, certificateRows } from "../describe-certificate.ts";
+import { crlJson, crlRows } from "../describe-crl.ts";
+import { requestJson, requestRows } from "../describe-request.ts";
+import { readInspected } from "../inspected-file.ts";
 import { columns } from "../output.ts";
 
-/** `handfast inspect FILE`: what is in a certificate file, in words. */
+/** `handfast inspect FILE`: what is in a file, in words. */
 export function inspectCommand(program: Command, context: Context): void {
   withCommonOptions(
     program
       .command("inspect <file>")
-      .description("say what is in a certificate file")
+      .description("say what is in a file: certificates, a revocation list, a request")
       .action((file: string, options: CommonOptions) => inspect(file, { options, context })),
   );
 }
@@ -19,15 +22,46 @@ async function inspect(
   file: string,
   { options, context }: { options: CommonOptions; context: Context },
 ): Promise<void> {
+  const inspected = await readInspected(file);
+  const json = options.json === true;
+  switch (inspected.kind) {
+    case "certificates":
+      return showCertificates(inspected.certificates, { file, json, context });
+    case "crl":
+      return showCrl(inspected.crl, { file, json, context });
+    case "request":
+      return showRequest(inspected.request, { file, json, context });
+  }
+}
+
+interface Showing {
+  readonly file: string;
+  readonly json: boolean;
+  readonly context: Context;
+}
+
+function showCertificates(
+  certificates: readonly Certificate[],
+  { file, json, context }: Showing,
+): void {
   const { output } = context;
-  const certificates = await readCertificates(file);
-  if (options.json === true) {
+  if (json) {
     output.json({ file, certificates: certificates.map(certificateJson) });
     return;
   }
   for (const [index, certificate] of certificates.entries()) {
+    if (index > 0) output.line();
     if (certificates.length > 1) output.line(`${index + 1} of ${certificates.length}`);
     for (const row of columns(certificateRows(certificate, context.now()))) output.line(row);
-    if (index + 1 < certificates.length) output.line();
   }
+}
+
+function showCrl(crl: Crl, { file, json, context: { output, now } }: Showing): void {
+  if (json) output.json({ file, crl: crlJson(crl) });
+  else for (const row of columns(crlRows(crl, now()))) output.line(row);
+}
+
+function showRequest(request: CertificateRequest, { file, json, context }: Showing): void {
+  if (json) context.output.json({ file, request: requestJson(request) });
+  else for (const row of columns(requestRows(request))) context.output.line(row);
 }

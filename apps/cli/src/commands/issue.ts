@@ -1,26 +1,16 @@
 import {
   authorityHome,
-  CaError,
-  credentialPaths,
   openAuthorityHome,
   parseAlternativeName,
-  parseServiceName,
   refuseExistingCredential,
   serviceNames,
   writeCredential,
 } from "@handfast/ca";
-import type {
-  AlternativeNames,
-  Authority,
-  CredentialLayout,
-  CredentialPaths,
-  ServiceName,
-} from "@handfast/ca";
-import { generateKeyPair, identityOf, parseSpiffeId, X509Error } from "@handfast/x509";
+import type { AlternativeNames, Authority, ServiceName } from "@handfast/ca";
+import { generateKeyPair, parseSpiffeId } from "@handfast/x509";
 import type { Certificate, KeyAlgorithm } from "@handfast/x509";
 import { Option } from "commander";
 import type { Command } from "commander";
-import { join, resolve } from "node:path";
 import {
   collect,
   keyAlgorithmOption,
@@ -29,14 +19,16 @@ import {
 } from "../common-options.ts";
 import { homeOf } from "../context.ts";
 import type { CommonOptions, Context } from "../context.ts";
-import { formatTime, fromNow, parseCount, parseDuration } from "../duration.ts";
-import { UsageError } from "../failure.ts";
-import { columns } from "../output.ts";
+import { asUsage, namedFiles, withLayoutOptions } from "../credential.ts";
+import type { LayoutOptions, NamedFiles } from "../credential.ts";
+import { parseCount, parseDuration } from "../duration.ts";
 import { passphraseForOpening } from "../passphrase.ts";
 import type { PassphraseOptions } from "../passphrase.ts";
+import { reportIssued } from "../report-issued.ts";
+import type { Issued } from "../report-issued.ts";
 import { localRequester } from "../requester.ts";
 
-interface IssueOptions extends CommonOptions, PassphraseOptions {
+interface IssueOptions extends CommonOptions, PassphraseOptions, LayoutOptions {
   readonly profile: string;
   readonly days?: number;
   readonly ttl?: number;
@@ -47,15 +39,7 @@ interface IssueOptions extends CommonOptions, PassphraseOptions {
   readonly organization?: readonly string[];
   readonly organizationalUnit?: readonly string[];
   readonly keyAlgorithm?: KeyAlgorithm;
-  readonly layout: CredentialLayout;
-  readonly out?: string;
   readonly force?: true;
-}
-
-interface Issued {
-  readonly name: ServiceName;
-  readonly paths: CredentialPaths;
-  readonly certificate: Certificate;
 }
 
 /** `handfast issue NAME…`: a certificate and key per name. */
@@ -81,36 +65,21 @@ export function issueCommand(program: Command, context: Context): void {
     .option("--organization <name>", "O of the subject; repeatable", collect)
     .option("--organizational-unit <name>", "OU of the subject; repeatable", collect)
     .addOption(keyAlgorithmOption("of the new key (default: ecdsa-p256)"))
-    .addOption(
-      new Option("--layout <kind>", "tree: NAME/NAME.pem; flat: NAME.crt, NAME.key, ca.crt")
-        .choices(["tree", "flat"])
-        .default("tree"),
-    )
-    .option("--out <dir>", "where the files go (default: certs in the home)")
     .option("--force", "replace the files of that name that are there")
     .action((names: string[], options: IssueOptions) => issue(names, { options, context }));
-  withPassphraseOption(withHomeOptions(command));
+  withPassphraseOption(withHomeOptions(withLayoutOptions(command)));
 }
 
 async function issue(
   words: readonly string[],
   { options, context }: { options: IssueOptions; context: Context },
 ): Promise<void> {
-  const names = usage(() => words.map(parseServiceName));
-  usage(() => checkNameOptions(options));
-  const twice = words.find((word, index) => words.indexOf(word) !== index);
-  if (twice !== undefined)
-    throw new UsageError(`${twice} is named twice`, "name each service once");
-
   const home = homeOf(context, options);
-  const directory = options.out === undefined ? join(home, "certs") : resolve(options.out);
-  const plans = names.map((name) => ({
-    name,
-    paths: credentialPaths(name, { directory, layout: options.layout }),
-  }));
+  const plans = namedFiles(words, { home, options });
+  asUsage(() => checkNameOptions(options));
   const authority = await openAuthorityHome(home, {
     passphrase: passphraseForOpening(context, options),
-    clock: () => context.now(),
+    clock: context.now,
   });
   try {
     if (options.force !== true) {
@@ -120,7 +89,12 @@ async function issue(
     for (const plan of plans) {
       issued.push({ ...plan, certificate: await issueOne(authority, { ...plan, options }) });
     }
-    report(issued, { options, context, caFile: authorityHome(home).bundle });
+    reportIssued(issued, {
+      output: context.output,
+      json: options.json === true,
+      now: context.now(),
+      caFile: authorityHome(home).bundle,
+    });
   } finally {
     await authority.close();
   }
@@ -128,7 +102,7 @@ async function issue(
 
 async function issueOne(
   authority: Authority,
-  { name, paths, options }: { name: ServiceName; paths: CredentialPaths; options: IssueOptions },
+  { name, paths, options }: NamedFiles & { options: IssueOptions },
 ): Promise<Certificate> {
   const { publicKey, privateKey } = generateKeyPair(options.keyAlgorithm);
   const validitySeconds = options.days === undefined ? options.ttl : options.days * 86_400;
@@ -171,51 +145,4 @@ function namesOf(
 function checkNameOptions({ san = [], spiffeId }: IssueOptions): void {
   san.forEach(parseAlternativeName);
   if (typeof spiffeId === "string") parseSpiffeId(spiffeId);
-}
-
-/** What is wrong with the words of the command line is wrong use of the command. */
-function usage<Value>(read: () => Value): Value {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof CaError) && !(error instanceof X509Error)) throw error;
-    throw new UsageError(error.message, error.hint);
-  }
-}
-
-function report(
-  issued: readonly Issued[],
-  { options, context, caFile }: { options: IssueOptions; context: Context; caFile: string },
-): void {
-  const { output } = context;
-  if (options.json === true) {
-    output.json({
-      issued: issued.map(({ name, paths, certificate }) => ({
-        name,
-        certificateFile: paths.certificate,
-        keyFile: paths.key,
-        caFile: paths.bundle ?? caFile,
-        identity: identityOf(certificate) ?? null,
-        serialNumber: certificate.serialNumber,
-        fingerprint: certificate.fingerprint,
-        notBefore: formatTime(certificate.notBefore),
-        notAfter: formatTime(certificate.notAfter),
-      })),
-    });
-    return;
-  }
-  for (const { paths, certificate } of issued) {
-    const { dns, ip, uri, email } = certificate.subjectAltNames;
-    const until = formatTime(certificate.notAfter);
-    const rows = columns([
-      ["certificate", paths.certificate],
-      ["key", paths.key],
-      ["trust", paths.bundle ?? caFile],
-      ["identity", identityOf(certificate) ?? "none: no single name says who it is"],
-      ["names", [...dns, ...ip, ...uri, ...email].join(", ")],
-      ["valid until", `${until} (${fromNow(certificate.notAfter, context.now())})`],
-    ]);
-    for (const row of rows) output.line(row);
-    if (issued.at(-1)?.certificate !== certificate) output.line();
-  }
 }

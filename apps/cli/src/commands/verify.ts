@@ -1,25 +1,36 @@
+import { existsSync } from "node:fs";
 import { authorityHome } from "@handfast/ca";
 import { readBounded } from "@handfast/files";
 import {
+  checkRevocation,
   identityOf,
   parsePrivateKey,
   parseSpiffeId,
   publicKeyMatches,
   verifyChain,
 } from "@handfast/x509";
-import type { Certificate, ChainPurpose, ChainReason, ChainVerdict } from "@handfast/x509";
+import type {
+  Certificate,
+  ChainPurpose,
+  ChainReason,
+  ChainVerdict,
+  Crl,
+  VerifyChainOptions,
+} from "@handfast/x509";
 import { Option } from "commander";
 import type { Command } from "commander";
 import { readCertificates } from "../certificate-file.ts";
-import { withHomeOptions } from "../common-options.ts";
+import { collect, withHomeOptions } from "../common-options.ts";
 import { homeOf } from "../context.ts";
 import type { CommonOptions, Context } from "../context.ts";
+import { readCrls } from "../crl-files.ts";
 import { formatTime, parseTime } from "../duration.ts";
 import { AnsweredNo } from "../failure.ts";
 import { passphraseFromFile } from "../passphrase.ts";
 
 interface VerifyOptions extends CommonOptions {
   readonly ca?: string;
+  readonly crl?: readonly string[];
   readonly purpose?: "server" | "client";
   readonly name?: string;
   readonly spiffeId?: string;
@@ -31,6 +42,8 @@ interface VerifyOptions extends CommonOptions {
 interface Answer {
   readonly purpose: ChainPurpose;
   readonly verdict: ChainVerdict;
+  /** Why revocation is not known; undefined if it is, or was not asked for. */
+  readonly undetermined?: string;
 }
 
 /** `handfast verify FILE`: would a peer accept it, as what, and if not why. */
@@ -39,6 +52,7 @@ export function verifyCommand(program: Command, context: Context): void {
     .command("verify <file>")
     .description("say whether a peer would accept a certificate, as what, and if not why")
     .option("--ca <file>", "the bundle that the peer trusts (default: this authority's)")
+    .option("--crl <path>", "revocation lists to look in, a file or a folder; repeatable", collect)
     .addOption(
       new Option(
         "--purpose <purpose>",
@@ -64,13 +78,14 @@ async function verify(
   const anchors = await readCertificates(
     options.ca ?? authorityHome(homeOf(context, options)).bundle,
   );
+  const crls = await readCrls(crlPlaces(options, context));
   const expected = {
     ...(options.name === undefined ? {} : { name: options.name }),
     ...(options.spiffeId === undefined ? {} : { spiffeId: parseSpiffeId(options.spiffeId) }),
   };
   const answers = purposesOf(leaf, options).map((purpose): Answer => ({
     purpose,
-    verdict: verifyChain({ leaf, candidates }, { anchors, now, purpose, ...expected }),
+    ...judge({ leaf, candidates }, { anchors, now, purpose, crls, ...expected }),
   }));
   const keyBelongs = options.key === undefined ? undefined : await matches(leaf, options, context);
   const ok = answers.every(({ verdict }) => verdict.ok) && keyBelongs !== false;
@@ -86,6 +101,10 @@ async function verify(
     });
   } else {
     for (const answer of answers) if (answer.verdict.ok) output.line(accepted(file, leaf, answer));
+    const unknown = answers.find(({ undetermined }) => undetermined !== undefined);
+    if (unknown !== undefined) {
+      output.note(`note: whether it is revoked is not known: ${unknown.undetermined}`);
+    }
     if (keyBelongs === true) output.line(`${options.key}: the key belongs to the certificate`);
   }
   for (const { purpose, verdict } of answers) {
@@ -103,6 +122,35 @@ async function verify(
     output.note("hint: certificate and key must be of one pair; issue them again together");
   }
   if (!ok) throw new AnsweredNo();
+}
+
+/** A path that holds is looked up; nothing is said about one that does not (S10). */
+function judge(
+  chain: Parameters<typeof verifyChain>[0],
+  { crls, ...options }: VerifyChainOptions & { readonly crls: readonly Crl[] },
+): Pick<Answer, "verdict" | "undetermined"> {
+  const verdict = verifyChain(chain, options);
+  if (!verdict.ok || crls.length === 0) return { verdict };
+  const found = checkRevocation(verdict.path, { crls, now: options.now });
+  switch (found.status) {
+    case "unrevoked":
+      return { verdict };
+    case "undetermined":
+      return { verdict, undetermined: found.reason };
+    case "revoked": {
+      const { certificate, entry } = found;
+      const message = `was revoked at ${formatTime(entry.revokedAt)}${entry.reason === undefined ? "" : ` (${entry.reason})`}`;
+      return { verdict: { ok: false, reason: "CERTIFICATE_REVOKED", certificate, message } };
+    }
+  }
+}
+
+/** Our own lists belong to our own bundle; with another bundle the lists are named too. */
+function crlPlaces(options: VerifyOptions, context: Context): readonly string[] {
+  if (options.crl !== undefined) return options.crl;
+  if (options.ca !== undefined) return [];
+  const { crls } = authorityHome(homeOf(context, options));
+  return existsSync(crls) ? [crls] : [];
 }
 
 /** A name is dialled at servers only; otherwise every purpose that the certificate claims. */
@@ -152,9 +200,10 @@ async function hintFor(reason: ChainReason): Promise<string> {
   return refusals[reason].hint;
 }
 
-async function answerJson({ purpose, verdict }: Answer): Promise<object> {
+async function answerJson({ purpose, verdict, undetermined }: Answer): Promise<object> {
   if (verdict.ok) {
-    return { purpose, ok: true, path: verdict.path.map(({ subject }) => subject.text) };
+    const path = verdict.path.map(({ subject }) => subject.text);
+    return { purpose, ok: true, path, ...(undetermined === undefined ? {} : { undetermined }) };
   }
   const { reason, message, certificate } = verdict;
   return {

@@ -190,6 +190,7 @@ function conditionsOf(query: CertificateQuery): { where: string; values: SQLInpu
       pattern,
     );
   }
+  if (query.fingerprint !== undefined) add("c.fingerprint = ?", query.fingerprint);
   if (query.serialNumber !== undefined) add("c.serial_number = ?", query.serialNumber);
   if (query.identity !== undefined) add("c.identity = ?", query.identity);
   if (query.publicKey !== undefined) add("c.public_key = ?", query.publicKey);

@@ -147,6 +147,7 @@ export interface CertificateQuery {
   readonly name?: string;
   /** Part of a name or of the subject. */
   readonly text?: string;
+  readonly fingerprint?: Fingerprint;
   readonly serialNumber?: SerialNumber;
   readonly identity?: string;
   readonly publicKey?: Fingerprint;
