@@ -3,7 +3,10 @@ import { createAuthority, issueCertificates } from "./demo/certificates.ts";
 import { surviveKill } from "./demo/crash.ts";
 import { runAlicesSession, startBank } from "./demo/everyday.ts";
 import { createNarrator } from "./demo/narrator.ts";
+import { repeatWithMlDsa } from "./demo/quantum.ts";
 import { denyKiosksDeposit, refuseMissingCertificate, refuseStranger } from "./demo/refusals.ts";
+import { cutRevokedClient } from "./demo/revocation.ts";
+import { rotateUnderLoad } from "./demo/rotation.ts";
 import { createWorld } from "./demo/world.ts";
 import { runAsProgram } from "./program.ts";
 
@@ -15,7 +18,10 @@ const steps = [
   refuseStranger,
   refuseMissingCertificate,
   denyKiosksDeposit,
+  rotateUnderLoad,
+  cutRevokedClient,
   surviveKill,
+  repeatWithMlDsa,
 ];
 
 await runAsProgram(async () => {

@@ -16,8 +16,8 @@ export async function surviveKill(world: World): Promise<void> {
     description: "just in time",
   };
   const { entry } = await alice.deposit(deposit);
-  const { pid } = world.bank;
-  await world.bank.end("SIGKILL");
+  const { pid } = world.bank();
+  await world.bank().end("SIGKILL");
   narrator.say(`alice deposits 42.00; the bank says yes; process ${pid} is killed at once`);
 
   const restarted = await world.startBank();

@@ -19,7 +19,7 @@ export async function runAlicesSession(world: World): Promise<void> {
   const session = await runProgram(
     clientProgram,
     ["--account", "12345", "--deposit", "1000", "--withdraw", "250"],
-    { ...world.settingsOf("alice"), PORT: String(world.bank.port) },
+    world.settingsOf("alice"),
   );
   narrator.show(session.stdout + session.stderr);
   assert.equal(session.exitCode, 0, "alice's session failed");
