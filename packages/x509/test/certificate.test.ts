@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { describe, test } from "node:test";
 import { createTestAuthority } from "@handfast/x509/testing";
-import { parseCertificate, verifySignature, X509Error } from "@handfast/x509";
+import {
+  parseCertificate,
+  parseCertificateBeside,
+  verifySignature,
+  X509Error,
+} from "@handfast/x509";
 import {
   bitString,
   constructed,
@@ -37,6 +43,25 @@ test("a certificate shares no memory with the bytes it was read from", () => {
   input.fill(0);
   assert.equal(certificate.subject.text, before);
   assert.equal(certificate.der[0], 0x30);
+});
+
+test("a certificate that OpenSSL holds already is read the same, and as strictly", () => {
+  const { der } = createTestAuthority().issue().certificate;
+  const certificate = parseCertificateBeside(new X509Certificate(der));
+  assert.deepEqual(Buffer.from(certificate.der), Buffer.from(der));
+  assert.equal(certificate.fingerprint, parseCertificate(der).fingerprint);
+  const old = new X509Certificate(forge({ version: null }));
+  assert.throws(() => parseCertificateBeside(old), { code: "CERTIFICATE_MALFORMED" });
+});
+
+test("a certificate that OpenSSL reads differently is refused", () => {
+  const authority = createTestAuthority();
+  const other = new X509Certificate(authority.issue().certificate.der);
+  Object.defineProperty(other, "raw", { value: Buffer.from(authority.certificate.der) });
+  assert.throws(() => parseCertificateBeside(other), {
+    code: "CERTIFICATE_MALFORMED",
+    message: /read differently/,
+  });
 });
 
 test("OpenSSL's opinion on what is a CA agrees with ours", () => {
@@ -89,6 +114,10 @@ describe("a public key is refused before any arithmetic (S44)", () => {
   const p256 = oid("1.2.840.10045.3.1.7");
   const cases: [string, DerValue][] = [
     ["with explicit EC parameters", ec(sequence([integer(1)]), bytes(`04${"11".repeat(64)}`))],
+    [
+      "without EC parameters",
+      sequence([sequence([oid("1.2.840.10045.2.1")]), bitString(bytes(`04${"11".repeat(64)}`))]),
+    ],
     ["with EC parameters of NULL", ec(NULL, bytes(`04${"11".repeat(64)}`))],
     ["with a point of the wrong length", ec(p256, bytes(`04${"11".repeat(63)}`))],
     ["with the point at infinity", ec(p256, bytes("00"))],
@@ -118,11 +147,24 @@ describe("a public key is refused before any arithmetic (S44)", () => {
   ];
   for (const [name, publicKey] of cases) refuses(name, { publicKey });
 
+  test("and a point that is not on its curve by OpenSSL, when the key is used", () => {
+    const certificate = parseCertificate(
+      forge({ publicKey: ec(p256, bytes(`04${"11".repeat(64)}`)) }),
+    );
+    assert.throws(() => certificate.publicKey, {
+      code: "ALGORITHM_UNSUPPORTED",
+      message: /refused by OpenSSL/,
+    });
+  });
+
   test("but a key of an unknown algorithm is read, and not usable", () => {
     const publicKey = sequence([sequence([oid("1.2.3.4")]), bitString(bytes("00"))]);
     const certificate = parseCertificate(forge({ publicKey }));
     assert.equal(certificate.publicKeyInfo.kind, "unknown");
-    assert.throws(() => certificate.publicKey, { code: "ALGORITHM_UNSUPPORTED" });
+    assert.throws(() => certificate.publicKey, {
+      code: "ALGORITHM_UNSUPPORTED",
+      message: "public key algorithm 1.2.3.4 is not supported",
+    });
   });
 });
 
@@ -232,6 +274,9 @@ describe("an extension is refused", () => {
   const one = (dotted: string, value: DerValue): Forgery => ({
     extensions: [forgeExtension(dotted, value)],
   });
+  const url = (text: string): DerValue => contextPrimitive(6, Buffer.from(text));
+  const constraint = (base: DerValue): Forgery =>
+    one("2.5.29.30", sequence([context(0, [sequence([base])])]));
   const notCritical = (value: DerValue): DerValue => primitive(TAG.boolean, encodeDer(value));
   const cases: [string, Forgery][] = [
     [
@@ -280,6 +325,17 @@ describe("an extension is refused", () => {
     ["cRLDistributionPoints that are empty", one("2.5.29.31", sequence([]))],
     ["cRLDistributionPoints with an empty point", one("2.5.29.31", sequence([sequence([])]))],
     ["authorityInfoAccess that is empty", one("1.3.6.1.5.5.7.1.1", sequence([]))],
+    [
+      "authorityInfoAccess with two locations",
+      one(
+        "1.3.6.1.5.5.7.1.1",
+        sequence([sequence([oid("1.2.3"), url("http://a"), url("http://b")])]),
+      ),
+    ],
+    [
+      "certificatePolicies with an empty list of qualifiers",
+      one("2.5.29.32", sequence([sequence([oid("1.2.3"), sequence([])])])),
+    ],
     ["noRevAvail with content", one("2.5.29.56", octetString(bytes("00")))],
     ["nameConstraints that are empty", one("2.5.29.30", sequence([]))],
     ["nameConstraints with an empty list", one("2.5.29.30", sequence([context(0, [])]))],
@@ -294,6 +350,17 @@ describe("an extension is refused", () => {
         ]),
       ),
     ],
+    [
+      "nameConstraints with an unknown kind of name",
+      constraint(primitive(TAG.utf8String, bytes("61"))),
+    ],
+    [
+      "nameConstraints with an IP range of five octets",
+      constraint(contextPrimitive(7, bytes("0a000000ff"))),
+    ],
+    ["nameConstraints with a DNS wildcard", constraint(contextPrimitive(2, Buffer.from("*.a")))],
+    ["nameConstraints with a whole URI", constraint(contextPrimitive(6, Buffer.from("http://a/")))],
+    ["nameConstraints with a broken mailbox", constraint(contextPrimitive(1, Buffer.from("@a")))],
     [
       "nameConstraints with an IP mask that is no prefix",
       one(
@@ -310,6 +377,26 @@ describe("an extension is refused", () => {
       { ...extension, value: Buffer.from(extension?.value ?? []).toString("hex") },
       { oid: "1.2.3", critical: false, value: "0500" },
     );
+  });
+});
+
+describe("a certificate that our reader accepts is refused where OpenSSL", () => {
+  test("refuses it", () => {
+    const attribute = sequence([oid("2.5.4.3"), primitive(TAG.boolean, bytes("ff"))]);
+    assert.throws(() => parseCertificate(forge({ subject: sequence([setOf([attribute])]) })), {
+      code: "CERTIFICATE_MALFORMED",
+      message: "certificate is refused by OpenSSL",
+    });
+  });
+
+  test("does not read it as the same CA", () => {
+    const brokenAddressBlocks = forgeExtension("1.3.6.1.5.5.7.1.7", NULL);
+    const ca = forgeExtension("2.5.29.19", sequence([TRUE]), true);
+    assert.equal(parseCertificate(forge({ extensions: [ca] })).basicConstraints?.ca, true);
+    assert.throws(() => parseCertificate(forge({ extensions: [ca, brokenAddressBlocks] })), {
+      code: "CERTIFICATE_MALFORMED",
+      message: "certificate is read differently by OpenSSL",
+    });
   });
 });
 

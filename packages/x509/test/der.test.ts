@@ -30,7 +30,7 @@ describe("the DER reader refuses", () => {
     ["an indefinite length", "3080 0000", (r) => r.any("x")],
     ["a long form where the short one fits", "0481 01 00", (r) => r.any("x")],
     ["a long form with a leading zero", `0482 0080 ${"00".repeat(128)}`, (r) => r.any("x")],
-    ["a multi-byte tag", "1f81 01 00", (r) => r.any("x")],
+    ["a multi-byte tag", "1f01 00", (r) => r.any("x")],
     ["another tag than expected", "0201 01", (r) => r.sequence("x")],
     ["bytes after the end", "0500 00", (r) => (r.null("x"), r.finish("x"))],
     ["a boolean of 0x01", "0101 01", (r) => r.boolean("x")],
@@ -50,6 +50,7 @@ describe("the DER reader refuses", () => {
     ["a bit string of broken octets", "0302 01 02", (r) => r.bitString("x")],
     ["named bits with a trailing zero bit", "0302 04 20", (r) => r.namedBits("x")],
     ["named bits with eight unused bits", "0302 08 00", (r) => r.namedBits("x")],
+    ["named bits of six octets", "0306 00 0101010101", (r) => r.namedBits("x")],
     ["named bits with unused bits of nothing", "0301 01", (r) => r.namedBits("x")],
     ["a UTCTime without seconds", `170b ${hexOf("2601010000Z")}`, (r) => r.time("x")],
     ["a UTCTime with an offset", `1711 ${hexOf("260101000000+0100")}`, (r) => r.time("x")],
@@ -57,6 +58,17 @@ describe("the DER reader refuses", () => {
     ["a time on 30 February", `170d ${hexOf("260230000000Z")}`, (r) => r.time("x")],
     ["a time at 24:00", `170d ${hexOf("260101240000Z")}`, (r) => r.time("x")],
     ["a time with letters", `170d ${hexOf("26010100000AZ")}`, (r) => r.time("x")],
+    ["a UTCTime that does not end in Z", `170d ${hexOf("260101000000X")}`, (r) => r.time("x")],
+    [
+      "a GeneralizedTime without a century",
+      `180d ${hexOf("260101000000Z")}`,
+      (r) => r.generalizedTime("x"),
+    ],
+    [
+      "a GeneralizedTime of the year 999",
+      `180f ${hexOf("09991231235959Z")}`,
+      (r) => r.generalizedTime("x"),
+    ],
     ["a leap second", `170d ${hexOf("161231235960Z")}`, (r) => r.time("x")],
     ["a GeneralizedTime of 2049", `180f ${hexOf("20491231235959Z")}`, (r) => r.time("x")],
   ];
@@ -136,6 +148,25 @@ describe("the DER reader and writer", () => {
         assert.deepEqual(encodeDer(transcode(new DerReader(encoded))), encoded);
       }),
     );
+  });
+
+  test("do not write times that a certificate cannot hold", () => {
+    for (const year of [Number.NaN, Date.UTC(1949, 11, 31), Date.UTC(10_000, 0, 1)]) {
+      assert.throws(() => time(new Date(year)), TypeError);
+    }
+  });
+
+  test("say which forbidden form of length it was", () => {
+    const messageOf = (input: string): RegExp => {
+      try {
+        new DerReader(bytes(input)).any("x");
+      } catch (error) {
+        return new RegExp((error as Error).message);
+      }
+      return /none/;
+    };
+    assert.match("x has an indefinite length at byte 0", messageOf("3080 0000"));
+    assert.match("x has a length of 5 octets at byte 0", messageOf("3085 0100000000 00"));
   });
 
   test("sort a SET OF", () => {

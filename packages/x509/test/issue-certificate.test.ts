@@ -13,9 +13,12 @@ import {
   profiles,
   publicKeyMatches,
   validityFrom,
+  type Certificate,
   type KeyAlgorithm,
   type Profile,
 } from "@handfast/x509";
+import { namedBits, sequence, TRUE } from "../src/der.ts";
+import { forge, forgeExtension } from "./forge.ts";
 import { openssl, withoutOpenssl } from "./openssl.ts";
 
 const classic: readonly KeyAlgorithm[] = ["ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-2048"];
@@ -170,6 +173,42 @@ describe("issuing refuses", () => {
       () => issueCertificate({ ...base, profile: "peer", subjectAltNames: { dns: ["a.*.b"] } }),
     ],
     [
+      "an IP address that is none",
+      "NAME_INVALID",
+      () => issueCertificate({ ...base, profile: "peer", subjectAltNames: { ip: ["10.0.0.256"] } }),
+    ],
+    [
+      "a URI without authority",
+      "NAME_INVALID",
+      () => issueCertificate({ ...base, profile: "peer", subjectAltNames: { uri: ["urn:a"] } }),
+    ],
+    [
+      "a public key that is none",
+      "PUBLIC_KEY_MALFORMED",
+      () => issueCertificate({ ...base, profile: "peer", publicKey: Uint8Array.of(0x30, 0) }),
+    ],
+    [
+      "a validity that ends before it begins",
+      "ISSUE_REFUSED",
+      () =>
+        issueCertificate({
+          ...base,
+          profile: "peer",
+          notBefore: base.notAfter,
+          notAfter: base.notBefore,
+        }),
+    ],
+    [
+      "a CA without a subject",
+      "ISSUE_REFUSED",
+      () => issueCertificate({ ...base, profile: "issuing", subject: createName([]) }),
+    ],
+    [
+      "a CA that may sign lists but no certificates as issuer",
+      "ISSUE_REFUSED",
+      () => createIssuer(listSigner(), root.privateKey),
+    ],
+    [
       "a leaf as issuer",
       "ISSUE_REFUSED",
       () => createIssuer(root.issue().certificate, root.privateKey),
@@ -187,6 +226,18 @@ describe("issuing refuses", () => {
   ];
   for (const [name, code, run] of cases) test(name, () => assert.throws(run, { code }));
 });
+
+/** A CA certificate whose key usage has cRLSign alone. */
+function listSigner(): Certificate {
+  return parseCertificate(
+    forge({
+      extensions: [
+        forgeExtension("2.5.29.19", sequence([TRUE]), true),
+        forgeExtension("2.5.29.15", namedBits([6]), true),
+      ],
+    }),
+  );
+}
 
 function weakRsaKey(): Uint8Array {
   return Uint8Array.from(Buffer.from(WEAK_RSA_KEY, "base64"));

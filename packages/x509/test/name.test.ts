@@ -133,6 +133,10 @@ describe("a distinguished name", () => {
     "CN=a\\zz",
     "nope=a",
     "CN=#zz",
+    "CN=#0c05",
+    "CN=#0c010a",
+    "CN=\\ff",
+    "DC=é",
     "1.2.=a",
     "C=de",
   ]) {
@@ -159,6 +163,10 @@ describe("the DER of a name is refused", () => {
     ],
     ["with an IA5String beyond ASCII", nameOf(setOf([attribute(TAG.ia5String, bytes("e9"))]))],
     ["with a BMPString of odd length", nameOf(setOf([attribute(TAG.bmpString, bytes("006100"))]))],
+    [
+      "with a UniversalString of five octets",
+      nameOf(setOf([attribute(TAG.universalString, bytes("0000006100"))])),
+    ],
     ["with half a surrogate pair", nameOf(setOf([attribute(TAG.bmpString, bytes("d800"))]))],
     [
       "with a character beyond Unicode",

@@ -39,7 +39,8 @@ describe("PEM text", () => {
     ["has an END line without BEGIN", `-----END CERTIFICATE-----\n${good}`],
     ["has a block inside a block", good.replace(/\n/, "\n-----BEGIN CERTIFICATE-----\n")],
     ["closes with another label", good.replace("END CERTIFICATE", "END X509 CRL")],
-    ["has letters that are not base64", good.replace(/\nMII/, "\nM*I")],
+    ["has letters that are not base64", good.replace(/\nMII/, "\nM****II")],
+    ["has a label in small letters", good.replaceAll("CERTIFICATE", "certificate")],
     ["has a missing letter", good.replace(/\nMII/, "\nMI")],
     ["has a letter too many", good.replace(/\nMII/, "\nMIII")],
     [
@@ -62,6 +63,11 @@ describe("PEM text", () => {
       assert.throws(() => decodePem(`${good}${text}`), { code: "PEM_MALFORMED" });
     });
   }
+});
+
+test("an old PEM encryption header is named in the hint", () => {
+  const text = good.replace("-----\n", "-----\nProc-Type: 4,ENCRYPTED\n\n");
+  assert.throws(() => decodePem(text), { code: "PEM_MALFORMED", hint: /PKCS #8/ });
 });
 
 describe("a bundle of certificates (S22)", () => {
