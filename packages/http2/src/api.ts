@@ -81,7 +81,8 @@ export interface Connection {
    */
   consume(streamId: number, length: number): void;
   /**
-   * Drops the rest of the peer's side unseen: no further onData, onTrailers or onInformational. A server
+   * Drops the rest of the peer's side unseen: no further onData, onTrailers or onInformational, and
+   * nothing more to consume. A server
    * whose answer is complete resets the stream with NO_ERROR instead of waiting for the end (RFC 9113
    * section 8.1).
    */

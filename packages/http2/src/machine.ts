@@ -208,7 +208,7 @@ export class Machine implements ServerConnection, ClientConnection<unknown> {
     const core = this.#core;
     const stream = core.streams.get(streamId);
     const unconsumed = stream?.unconsumed ?? core.held.get(streamId);
-    if (unconsumed === undefined) {
+    if (unconsumed === undefined || (stream?.discarding ?? false)) {
       return;
     }
     if (length > unconsumed) {
@@ -229,8 +229,8 @@ export class Machine implements ServerConnection, ClientConnection<unknown> {
     if (stream === undefined || stream.discarding) {
       return;
     }
-    stream.discarding = true;
     this.consume(streamId, stream.unconsumed);
+    stream.discarding = true;
     if (core.isServer) {
       closeIfEnded(core, stream);
     }
