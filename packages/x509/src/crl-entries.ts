@@ -26,7 +26,7 @@ export interface EntryRange {
 }
 
 /** What {@link checkEntries} found. */
-export interface EntryFindings {
+interface EntryFindings {
   count: number;
   /** An entry names another issuer: the list is indirect. */
   indirect: boolean;

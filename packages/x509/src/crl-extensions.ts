@@ -10,7 +10,7 @@ import { OID } from "./oid.ts";
 export type CrlLimitation = "delta" | "indirect" | "partial" | "unknown-critical-extension";
 
 /** What the extensions of a list say. */
-export interface CrlExtensions {
+interface CrlExtensions {
   readonly extensions: readonly Extension[];
   readonly number: bigint;
   readonly authorityKeyIdentifier: Uint8Array;

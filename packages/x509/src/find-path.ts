@@ -6,7 +6,7 @@ import { signatureAlgorithmProblem, verifySignature } from "./signature.ts";
 import type { SignatureMemo } from "./signature-memo.ts";
 
 /** Where to look for paths, and how far. */
-export interface PathSearch {
+interface PathSearch {
   readonly leaf: Certificate;
   readonly candidates: readonly Certificate[];
   readonly anchors: readonly Certificate[] | Anchors;
@@ -17,7 +17,7 @@ export interface PathSearch {
 }
 
 /** What a search did not find, for the refusal. */
-export interface SearchTrace {
+interface SearchTrace {
   /** The certificate furthest from the leaf for which no issuer was found. */
   deepest: readonly Certificate[];
   /** A certificate whose signature algorithm, or whose issuer's key, is not accepted. */

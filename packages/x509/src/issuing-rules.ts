@@ -11,7 +11,7 @@ import { OID } from "./oid.ts";
 export type IssuingRules = "rfc5280" | "publicWeb";
 
 /** Where a certificate stands in a path. */
-export type PathPosition = "leaf" | "intermediate" | "anchor";
+type PathPosition = "leaf" | "intermediate" | "anchor";
 
 /** Which rule a certificate breaks, as the rest of a sentence about it; undefined if none. */
 export function issuingProblem(

@@ -67,7 +67,7 @@ export function mayExtend(
 }
 
 /** How many certificates of a path above the leaf count for path lengths: the self-issued do not. */
-export function caCount(path: readonly Certificate[]): number {
+function caCount(path: readonly Certificate[]): number {
   let count = 0;
   for (let i = 1; i < path.length; i++) if (!(path[i] as Certificate).selfIssued) count++;
   return count;

@@ -2,14 +2,9 @@ import { TAG } from "./der.ts";
 import type { Name, NameAttribute } from "./name.ts";
 
 /**
- * Whether two names are the same by RFC 5280 7.1: attribute by attribute, without regard to case,
- * string type and runs of spaces.
+ * A text that two names share exactly if they are the same by RFC 5280 7.1: attribute by attribute,
+ * without regard to case, string type and runs of spaces. It is computed once for each name.
  */
-export function sameName(a: Name, b: Name): boolean {
-  return a === b || nameKey(a) === nameKey(b);
-}
-
-/** A text that two names share exactly if {@link sameName} holds; computed once for each name. */
 export function nameKey(name: Name): string {
   return canonicalOf(name).key;
 }

@@ -1,7 +1,7 @@
 import { entryEnd, serialStart, type EntryRange } from "./crl-entries.ts";
 
 /** 64 secret bits. */
-export type SerialIndexKey = readonly [number, number];
+type SerialIndexKey = readonly [number, number];
 
 /** What an index consists of, beside the list itself. */
 export interface SerialIndexSlots {
@@ -46,11 +46,53 @@ export class SerialIndex {
     this.table[slot] = entry;
   }
 
+  /** HalfSipHash-1-3 with 32 bits of output (Aumasson and Bernstein). */
+  static hash(
+    from: Uint8Array,
+    { start, length }: { readonly start: number; readonly length: number },
+    key: SerialIndexKey,
+  ): number {
+    let v0 = key[0] | 0;
+    let v1 = key[1] | 0;
+    let v2 = v0 ^ 0x6c796765;
+    let v3 = v1 ^ 0x74656462;
+    const words = (length >> 2) + 1;
+    for (let round = 0; round < words + 3; round++) {
+      let word = 0;
+      if (round < words) {
+        const at = start + round * 4;
+        if (round < words - 1) {
+          word =
+            (from[at] as number) |
+            ((from[at + 1] as number) << 8) |
+            ((from[at + 2] as number) << 16) |
+            ((from[at + 3] as number) << 24);
+        } else {
+          word = length << 24;
+          for (let i = 0; i < (length & 3); i++) word |= (from[at + i] as number) << (8 * i);
+        }
+        v3 ^= word;
+      } else if (round === words) v2 ^= 0xff;
+      v0 = (v0 + v1) | 0;
+      v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+      v0 = (v0 << 16) | (v0 >>> 16);
+      v2 = (v2 + v3) | 0;
+      v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+      v0 = (v0 + v3) | 0;
+      v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+      v2 = (v2 + v1) | 0;
+      v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+      v2 = (v2 << 16) | (v2 >>> 16);
+      v0 ^= word;
+    }
+    return v1 ^ v3;
+  }
+
   /** The slot that holds a serial number, or the empty one where it would go; leaves its tag. */
   #slotOf(from: Uint8Array, start: number, length: number): number {
     const { table, tags } = this;
     const mask = tags.length - 1;
-    const hash = keyedHash(from, { start, length }, this.key);
+    const hash = SerialIndex.hash(from, { start, length }, this.key);
     const tag = (hash >>> 24) | 0x80;
     this.#tag = tag;
     let slot = hash & mask;
@@ -88,48 +130,6 @@ export function indexEntries(
   });
   for (let at = range.start; at < range.end; at = entryEnd(bytes, at)) index.add(at);
   return index;
-}
-
-/** HalfSipHash-1-3 with 32 bits of output (Aumasson and Bernstein). */
-export function keyedHash(
-  from: Uint8Array,
-  { start, length }: { readonly start: number; readonly length: number },
-  key: SerialIndexKey,
-): number {
-  let v0 = key[0] | 0;
-  let v1 = key[1] | 0;
-  let v2 = v0 ^ 0x6c796765;
-  let v3 = v1 ^ 0x74656462;
-  const words = (length >> 2) + 1;
-  for (let round = 0; round < words + 3; round++) {
-    let word = 0;
-    if (round < words) {
-      const at = start + round * 4;
-      if (round < words - 1) {
-        word =
-          (from[at] as number) |
-          ((from[at + 1] as number) << 8) |
-          ((from[at + 2] as number) << 16) |
-          ((from[at + 3] as number) << 24);
-      } else {
-        word = length << 24;
-        for (let i = 0; i < (length & 3); i++) word |= (from[at + i] as number) << (8 * i);
-      }
-      v3 ^= word;
-    } else if (round === words) v2 ^= 0xff;
-    v0 = (v0 + v1) | 0;
-    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
-    v0 = (v0 << 16) | (v0 >>> 16);
-    v2 = (v2 + v3) | 0;
-    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
-    v0 = (v0 + v3) | 0;
-    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
-    v2 = (v2 + v1) | 0;
-    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
-    v2 = (v2 << 16) | (v2 >>> 16);
-    v0 ^= word;
-  }
-  return v1 ^ v3;
 }
 
 /** The value of a lower-case hexadecimal digit, by its character code. */
