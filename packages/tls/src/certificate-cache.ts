@@ -1,6 +1,10 @@
-import { createRecent } from "./recent.ts";
-import { parseCertificate } from "@handfast/x509";
+import { hash } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
+
+import { parseCertificateBeside } from "@handfast/x509";
 import type { Certificate } from "@handfast/x509";
+
+import { createRecent } from "./recent.ts";
 
 /**
  * The intermediates that peers send, parsed once: sessions share the objects, and a key inside one is decoded
@@ -8,15 +12,15 @@ import type { Certificate } from "@handfast/x509";
  */
 export interface CertificateCache {
   /** @throws X509Error CERTIFICATE_MALFORMED */
-  parse(der: Uint8Array): Certificate;
+  read(theirs: X509Certificate): Certificate;
 }
 
 export function createCertificateCache(limit = 256): CertificateCache {
   const known = createRecent<Certificate>(limit);
   return {
-    parse(der) {
-      const key = Buffer.from(der.buffer, der.byteOffset, der.byteLength).toString("latin1");
-      const certificate = known.take(key) ?? parseCertificate(der);
+    read(theirs) {
+      const key = hash("sha256", theirs.raw, "hex");
+      const certificate = known.take(key) ?? parseCertificateBeside(theirs);
       known.put(key, certificate);
       return certificate;
     },

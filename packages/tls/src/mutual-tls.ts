@@ -2,8 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import type { SecureContext, SecureContextOptions } from "node:tls";
 
-import { createSignatureMemo, verifyChain } from "@handfast/x509";
-import type { Certificate } from "@handfast/x509";
+import { verifyChain } from "@handfast/x509";
 
 import type { AdmissionRule } from "./admission.ts";
 import { createCertificateCache } from "./certificate-cache.ts";
@@ -29,7 +28,8 @@ import type { ReloadOutcome } from "./source.ts";
 import { createTracked } from "./tracked.ts";
 import { parseTrust } from "./trust.ts";
 import type { Trust, TrustSource } from "./trust.ts";
-import type { Grounds } from "./verify-peer.ts";
+import { createVerifiedSignatures } from "./verified-signatures.ts";
+import type { Grounds, Presented } from "./verify-peer.ts";
 
 /** The safety decisions are required: there is no default trust, admission or revocation. */
 export interface MutualTlsOptions extends ProtocolOptions {
@@ -108,8 +108,7 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
     parse: parseTrust,
     swap() {
       swapContexts();
-      signatures = createSignatureMemo();
-      recentCandidates.clear();
+      recentPeers.clear();
       sessions.regrade();
     },
     onEvent,
@@ -119,13 +118,13 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
     now,
     graceMs: Math.min(options.graceMs ?? 10_000, 60_000),
   });
+  const signatures = createVerifiedSignatures();
   const certificates = createCertificateCache();
-  const recentCandidates = createRecent<readonly Certificate[]>(options.limits?.sessions ?? 10_000);
+  const recentPeers = createRecent<Presented>(options.limits?.sessions ?? 10_000);
   const tlsSessions = createRecent<TlsSession>(1000);
   const purposesInUse = new Set<Purpose>();
   const listeners = new Set<Listener>();
   const swapListeners = new Set<() => void>();
-  let signatures = createSignatureMemo();
   let contexts = buildContexts();
   let closed = false;
   const revocation = await options.revocation.open({
@@ -162,7 +161,7 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
       rule,
       signatures,
       certificates,
-      recentCandidates,
+      recentPeers,
       now: now(),
       onEvent,
     };

@@ -79,6 +79,7 @@ export function createSourceLimits(limits: HandshakeLimits, clock: () => number)
 
 /** One IPv4 address, or the /64 of an IPv6 address, which one host can have to itself. */
 export function sourceOf(address: string): string {
+  if (!address.includes(":")) return address;
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
   if (mapped?.[1] !== undefined) return mapped[1];
   if (!isIPv6(address)) return address;

@@ -1,7 +1,8 @@
+import { hash } from "node:crypto";
 import type { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 
-import { parseCertificate, parseSpiffeId, spiffeIdOf, verifyChain } from "@handfast/x509";
+import { parseCertificateBeside, parseSpiffeId, spiffeIdOf, verifyChain } from "@handfast/x509";
 import type { Certificate, ChainVerdict, SignatureMemo, SpiffeId } from "@handfast/x509";
 
 import type { AdmissionRule, Expectation } from "./admission.ts";
@@ -37,8 +38,11 @@ export interface Grounds {
   /** Remembers which signatures have been verified. */
   readonly signatures: SignatureMemo;
   readonly certificates: CertificateCache;
-  /** What recent peers sent beside their leaf, by its fingerprint: a resumed session brings the leaf only. */
-  readonly recentCandidates: Recent<readonly Certificate[]>;
+  /**
+   * What recent peers presented, by the leaf's fingerprint: who comes again is not read again, and a resumed
+   * session brings the leaf only. It holds nothing of peers that were refused.
+   */
+  readonly recentPeers: Recent<Presented>;
   readonly now: Date;
   readonly onEvent: (event: TlsEvent) => void;
 }
@@ -81,7 +85,7 @@ export function judgeConnection(
   const presented = facts.resumed ? rememberedBy(read, grounds) : read;
   const verdict = judgePresented(presented, facts, grounds);
   if (!verdict.ok) return verdict;
-  grounds.recentCandidates.put(presented.leaf.fingerprint, presented.candidates);
+  grounds.recentPeers.put(presented.leaf.fingerprint, presented);
   const objection = objectionOf(socket, verdict.peer, {
     now: grounds.now,
     outdated: handshakeTrust !== grounds.trust,
@@ -266,26 +270,29 @@ function admits(rule: AdmissionRule, peer: VerifiedPeer, onEvent: Grounds["onEve
   return false;
 }
 
-function readPresented(socket: TLSSocket, { certificates }: Grounds): Presented | Refusal {
-  const chain: Uint8Array[] = [];
+function readPresented(
+  socket: TLSSocket,
+  { certificates, recentPeers }: Grounds,
+): Presented | Refusal {
+  const chain: X509Certificate[] = [];
   let bytes = 0;
   let next: X509Certificate | undefined = socket.getPeerX509Certificate();
   while (next !== undefined) {
-    const der = next.raw;
-    bytes += der.length;
-    if (chain.push(der) > MAX_CHAIN_CERTIFICATES || bytes > MAX_CHAIN_BYTES) {
+    bytes += next.raw.length;
+    if (chain.push(next) > MAX_CHAIN_CERTIFICATES || bytes > MAX_CHAIN_BYTES) {
       return refusal("CERTIFICATE_MALFORMED", {
         message: `the chain is too long: expected at most ${MAX_CHAIN_CERTIFICATES} certificates and ${MAX_CHAIN_BYTES} bytes`,
       });
     }
     next = next.issuerCertificate;
   }
-  const [leafDer, ...others] = chain;
-  if (leafDer === undefined) return refusal("NO_CLIENT_CERTIFICATE");
+  const [leaf, ...others] = chain;
+  if (leaf === undefined) return refusal("NO_CLIENT_CERTIFICATE");
+  const known = recentPeers.get(hash("sha256", leaf.raw, "hex"));
   try {
     return {
-      leaf: parseCertificate(leafDer),
-      candidates: others.map((der) => certificates.parse(der)),
+      leaf: known?.leaf ?? parseCertificateBeside(leaf),
+      candidates: others.map((other) => certificates.read(other)),
     };
   } catch (thrown) {
     return refusal("CERTIFICATE_MALFORMED", {
@@ -294,8 +301,9 @@ function readPresented(socket: TLSSocket, { certificates }: Grounds): Presented 
   }
 }
 
-function rememberedBy({ leaf, candidates }: Presented, { recentCandidates }: Grounds): Presented {
-  return { leaf, candidates: [...candidates, ...(recentCandidates.get(leaf.fingerprint) ?? [])] };
+function rememberedBy(presented: Presented, { recentPeers }: Grounds): Presented {
+  if (presented.candidates.length > 0) return presented;
+  return recentPeers.get(presented.leaf.fingerprint) ?? presented;
 }
 
 function factsOf(socket: TLSSocket): ConnectionFacts {

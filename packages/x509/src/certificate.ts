@@ -80,6 +80,22 @@ export function parseCertificate(der: Uint8Array): Certificate {
       cause: error,
     });
   }
+  return agreed(certificate, theirs);
+}
+
+/**
+ * Reads a certificate that OpenSSL has read already, as a TLS socket gives it. As strict as
+ * {@link parseCertificate}, and OpenSSL need not read the bytes a second time.
+ * @throws X509Error CERTIFICATE_MALFORMED
+ */
+export function parseCertificateBeside(theirs: X509Certificate): Certificate {
+  const certificate = new LazyCertificate(new Uint8Array(theirs.raw));
+  certificate.read();
+  return agreed(certificate, theirs);
+}
+
+/** Two readers of the same bytes must not come to two meanings. */
+function agreed(certificate: LazyCertificate, theirs: X509Certificate): Certificate {
   if (
     theirs.serialNumber.toLowerCase() !== certificate.serialNumber ||
     theirs.ca !== mayIssue(certificate)

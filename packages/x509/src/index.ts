@@ -4,6 +4,7 @@
 export {
   certificatesToPem,
   parseCertificate,
+  parseCertificateBeside,
   parseCertificatesPem,
   type Certificate,
 } from "./certificate.ts";
