@@ -24,7 +24,7 @@ export interface AccountState {
 export type PostingKind = "deposit" | "withdrawal" | "transfer";
 
 /** What is to be posted: one amount from one account to another. */
-export interface Posting {
+interface Posting {
   readonly operationId: string;
   readonly kind: PostingKind;
   /** Greater than zero. */

@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { BankError } from "./errors.ts";
 
 /** The settings of every program of the bank: from the environment, or a flag of the same name. */
-export const settingNames = [
+const settingNames = [
   "HOST",
   "PORT",
   "TLS_ENABLED",

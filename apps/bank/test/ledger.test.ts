@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { emptyDigest, entryDigest, move } from "../src/ledger.ts";
-import type { AccountState, Posting } from "../src/ledger.ts";
+import type { AccountState } from "../src/ledger.ts";
 
 const maximum = 2n ** 63n - 1n;
 
@@ -158,7 +158,7 @@ function account(accountId: string, balance: bigint): AccountState {
   };
 }
 
-function posting(minorUnits: bigint): Posting {
+function posting(minorUnits: bigint): Parameters<typeof move>[2] {
   return {
     operationId: "operation",
     kind: "transfer",

@@ -16,7 +16,7 @@ import {
   WithdrawRequestSchema,
 } from "../src/gen/bank/v1/bank_pb.ts";
 import { createBankService } from "../src/service/bank-service.ts";
-import type { StatementPart } from "../src/service/entries.ts";
+import type { statementOf } from "../src/service/entries.ts";
 import type { Bank } from "../src/service/bank.ts";
 import type { AccountName } from "../src/account-name.ts";
 import type { BankStore, EntryRange } from "../src/store/store.ts";
@@ -531,6 +531,9 @@ function storeOf({ store }: Bank): BankStore {
     fault: store.fault,
   };
 }
+
+type StatementPart =
+  ReturnType<typeof statementOf> extends AsyncGenerator<{ part: infer Part }> ? Part : never;
 
 function entriesOf(parts: readonly StatementPart[]) {
   return parts.flatMap((part) => (part.case === "page" ? (part.value.entries ?? []) : []));

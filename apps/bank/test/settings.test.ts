@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { databasePath, readSettings, settingNames, UsageError } from "../src/settings.ts";
+import { databasePath, readSettings, UsageError } from "../src/settings.ts";
 
 test("settings come from the environment, and a flag of the same name wins", () => {
   const env = { HOST: "127.0.0.1", CA_FILE: "ca.pem", UNRELATED: "x" };
@@ -50,3 +50,15 @@ test("the database is a SQLite file, and its URL is never repeated", () => {
     );
   }
 });
+
+const settingNames = [
+  "HOST",
+  "PORT",
+  "TLS_ENABLED",
+  "CA_FILE",
+  "CERT_FILE",
+  "KEY_FILE",
+  "CRL_DIR",
+  "POLICY_FILE",
+  "DATABASE_URL",
+];

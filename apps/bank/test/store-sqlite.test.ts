@@ -6,7 +6,6 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { createSqliteStore } from "../src/store/sqlite.ts";
 import { verifySqlite } from "../src/store/sqlite-maintenance.ts";
-import type { SqliteStoreOptions } from "../src/store/sqlite.ts";
 import type { BankStore } from "../src/store/store.ts";
 import { alice, bob, depositCommand, openCommand } from "./support/commands.ts";
 import { fingerprintOf, transferCommand, withdrawalCommand } from "./support/commands.ts";
@@ -384,7 +383,7 @@ test("watchers hear of each change of their account and of no other", async (t) 
 
 async function openStore(
   t: TestContext,
-  options: Partial<SqliteStoreOptions> = {},
+  options: Partial<Parameters<typeof createSqliteStore>[0]> = {},
 ): Promise<{ store: BankStore; path: string }> {
   const path = join(temporaryFolder(t), "bank.db");
   const store = await createSqliteStore({ path, mode: "mtls", ...options });

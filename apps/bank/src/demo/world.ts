@@ -53,7 +53,7 @@ type Authority = "ours" | "stranger" | "quantum";
 type Settings = Readonly<Record<string, string>>;
 
 /** A connection as its client sees it. */
-export interface SeenConnection {
+interface SeenConnection {
   readonly serialNumber: string;
   /** Of the server's key: "ec", "ml-dsa-65". */
   readonly keyType: string;

@@ -4,7 +4,7 @@ import type { PolicyFileEvent } from "@handfast/policy";
 import type { Log } from "./log.ts";
 
 /** The policy in force, and the end of watching its file. */
-export interface OpenPolicy {
+interface OpenPolicy {
   readonly policy: ServerPolicy;
   readonly name: string;
   close(): void;

@@ -18,7 +18,7 @@ import type { Log } from "./log.ts";
 import { openPolicy } from "./policy.ts";
 
 /** A bank that serves. */
-export interface RunningBank {
+interface RunningBank {
   readonly host: string;
   readonly port: number;
   /** Lets calls in flight end (10 s at most), then closes everything. */

@@ -43,7 +43,7 @@ export async function listEntries(
 }
 
 /** One message of a statement, as the oneof of both services has it. */
-export type StatementPart =
+type StatementPart =
   | { case: "opening"; value: MessageInitShape<typeof StatementOpeningSchema> }
   | { case: "page"; value: MessageInitShape<typeof StatementPageSchema> }
   | { case: "closing"; value: MessageInitShape<typeof StatementClosingSchema> };

@@ -16,7 +16,7 @@ import type {
 import type { BankMode, BankStore, Command, EntryRange, Outcome, Verification } from "./store.ts";
 
 /** How a SQLite store is opened. */
-export interface SqliteStoreOptions {
+interface SqliteStoreOptions {
   /** The database file; made with mode 0600 if it is not there. Its folder must exist. */
   readonly path: string;
   readonly mode: BankMode;

@@ -17,7 +17,6 @@ import {
 import { createTestAuthority } from "@handfast/x509/testing";
 import type { TestAuthority, TestIdentity } from "@handfast/x509/testing";
 import { startBank } from "../../src/server/start-bank.ts";
-import type { RunningBank } from "../../src/server/start-bank.ts";
 import type { Settings } from "../../src/settings.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
@@ -45,7 +44,7 @@ export interface KeptLog {
 }
 
 export interface ServedBank {
-  readonly bank: RunningBank;
+  readonly bank: Awaited<ReturnType<typeof startBank>>;
   readonly log: KeptLog;
   readonly settings: Settings;
   /** A client with this certificate; `undefined` is none. Closed after the test. */
