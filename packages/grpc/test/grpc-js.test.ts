@@ -1,9 +1,12 @@
 // Programs that use grpc-js themselves, over our mutual TLS; and grpc-js against us, case by case.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { TLSSocket } from "node:tls";
 import { fromBinary, toBinary, create } from "@bufbuild/protobuf";
 import type { DescMessage, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import {
@@ -20,11 +23,12 @@ import type {
   ServiceError,
   sendUnaryData,
 } from "@grpc/grpc-js";
-import { matching, serverName, spiffeId } from "@handfast/tls";
-import type { MutualTlsOptions, VerifiedPeer } from "@handfast/tls";
+import { matching, peerRefusal, serverName, spiffeId } from "@handfast/tls";
+import type { MutualTls, MutualTlsOptions, Protocol, VerifiedPeer } from "@handfast/tls";
 import { createTestAuthority } from "@handfast/x509/testing";
 import { compilePolicy, parsePolicy } from "@handfast/policy";
-import { GrpcError } from "../src/index.ts";
+import { GrpcError, createClient } from "../src/index.ts";
+import type { DecisionEvent } from "../src/index.ts";
 import {
   grpcChannelCredentials,
   peerOf,
@@ -163,6 +167,47 @@ test("serveGrpcJs: a stranger is refused in his own status; one no longer admitt
   assert.equal(bank.peers.length, 1);
 });
 
+test("serveGrpcJs: S11 a call that arrives before its session was judged again starts not", async () => {
+  let ran = 0;
+  const server = new JsServer();
+  server.addService(definitionOf(TestService), {
+    emptyCall(_call: unknown, respond: sendUnaryData<object>) {
+      ran += 1;
+      respond(null, {});
+    },
+  });
+  const listening: Protocol[] = [];
+  const fake: Pick<MutualTls, "listen"> = {
+    listen(address, { h2 }) {
+      if (h2 !== undefined) listening.push(h2);
+      return Promise.resolve({ address, close: () => Promise.resolve() });
+    },
+  };
+  await serveGrpcJs(server, fake as MutualTls, { path: "unused" });
+  const refusal = peerRefusal("CERTIFICATE_REVOKED");
+  assert.ok(refusal !== undefined);
+  const acceptor = net.createServer((socket) => {
+    const live = listening[0]?.accept(socket as TLSSocket, undefined, {
+      id: 1,
+      admitted() {
+        live?.drain({ kind: "refused", refusal });
+        return false;
+      },
+    });
+  });
+  await once(acceptor.listen(0, "127.0.0.1"), "listening");
+  const { port } = acceptor.address() as net.AddressInfo;
+  const client = createClient(TestService, {
+    target: `127.0.0.1:${port}`,
+    dangerouslyPlaintext: true,
+  });
+  const error = await failure(client.emptyCall({}));
+  assert.equal(error instanceof GrpcError && error.refusal?.code, "CERTIFICATE_REVOKED");
+  assert.equal(ran, 0);
+  client.close();
+  acceptor.close();
+});
+
 test("policyInterceptor: a grpc-js server's calls are decided, and open ones again when the policy changes (S13)", async () => {
   const only = (path: string): ReturnType<typeof compilePolicy> =>
     compilePolicy(
@@ -181,14 +226,23 @@ test("policyInterceptor: a grpc-js server's calls are decided, and open ones aga
       return () => undefined;
     },
   };
-  await using bank = await serveJs({ interceptors: { interceptors: [policyInterceptor(live)] } });
+  const decisions: DecisionEvent[] = [];
+  const interceptor = policyInterceptor(live, {
+    onDecision: (event) => void decisions.push(event),
+  });
+  await using bank = await serveJs({ interceptors: { interceptors: [interceptor] } });
   await using alice = await dial(bank.target);
   const denied = await failure(alice.client.emptyCall({}));
   assert.equal(denied instanceof GrpcError && denied.code, "PERMISSION_DENIED");
   const stream = alice.client.streamingOutputCall({});
   await stream.next();
+  const left = alice.client.streamingOutputCall({});
+  await left.next();
+  await left.return?.(undefined);
+  await alice.client.emptyCall({}).catch(() => undefined);
   current = only("*/EmptyCall");
   changed();
+  assert.equal(decisions.filter(({ phase }) => phase === "swap").length, 1);
   const ended = await failure(collect(stream));
   assert.ok(ended instanceof GrpcError);
   assert.deepEqual(

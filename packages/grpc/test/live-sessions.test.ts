@@ -1,9 +1,15 @@
 // What becomes of open connections and calls when a peer's standing changes (security.md S11, S12).
 import assert from "node:assert/strict";
+import { PassThrough } from "node:stream";
 import { test } from "node:test";
-import { matching } from "@handfast/tls";
-import type { RevocationSource } from "@handfast/tls";
-import { GrpcError } from "../src/index.ts";
+import { anonymousPrincipal } from "@handfast/policy";
+import { matching, peerRefusal } from "@handfast/tls";
+import type { DrainReason, RevocationSource, Session } from "@handfast/tls";
+import type { EngineServerCall, ServerEngine } from "../src/engine.ts";
+import { GrpcError, Metadata } from "../src/index.ts";
+import { OpenCall } from "../src/server/call.ts";
+import { serveConnection } from "../src/server/connection.ts";
+import { TestService } from "../src/testing/index.ts";
 import { aliceIdentity, authority, dial, failure, recorder, serve } from "./fixtures.ts";
 
 test("a revoked client's open stream ends with the reason at once, and it starts no other call", async () => {
@@ -52,6 +58,80 @@ test("S11 a peer revoked between its verdict and its first call starts no call",
   assert.equal(ran, 0);
 });
 
+test("S11 a call that arrives before its session was judged again has it judged, and starts not", () => {
+  const ended: [number, string][] = [];
+  let onCall: (call: EngineServerCall) => void = () => undefined;
+  const connection: { drain(reason: DrainReason): void }[] = [];
+  const engine: ServerEngine = {
+    register: () => undefined,
+    accept(_socket, whenCalled) {
+      onCall = whenCalled;
+      return { drain: () => undefined };
+    },
+  };
+  const refusal = peerRefusal("CERTIFICATE_REVOKED");
+  assert.ok(refusal !== undefined);
+  const session: Session = {
+    id: 1,
+    admitted() {
+      connection[0]?.drain({ kind: "refused", refusal });
+      return false;
+    },
+  };
+  const who = { peer: undefined, principal: anonymousPrincipal, remoteAddress: "::1", session };
+  connection.push(
+    serveConnection(new PassThrough(), who, {
+      engine,
+      maxHeaderBytes: 1_000,
+      maxSendMessageBytes: 1_000,
+      route: (path) => ({ path, method: TestService.method.emptyCall, handler: neverRun }),
+      passage: { gates: [], interceptors: [], fault: neverRun },
+      started: neverRun,
+      ended: neverRun,
+    }),
+  );
+  onCall({
+    path: "/grpc.testing.TestService/EmptyCall",
+    headers: new Metadata(),
+    deadline: undefined,
+    start: neverRun,
+    read: neverRun,
+    sendHeaders: neverRun,
+    send: neverRun,
+    finish: (status, trailers) =>
+      ended.push([status.status, trailers.get("handfast-refusal") ?? ""]),
+  });
+  assert.deepEqual(ended, [[16, "CERTIFICATE_REVOKED"]]);
+});
+
+test("a deadline is kept by the call itself, whatever the engine does about it", async () => {
+  const ended = recorder<[number, string]>();
+  const call = new OpenCall(
+    {
+      path: "/grpc.testing.TestService/EmptyCall",
+      headers: new Metadata(),
+      deadline: Date.now() + 20,
+      start: () => undefined,
+      read: neverRun,
+      sendHeaders: neverRun,
+      send: neverRun,
+      finish: ({ status, message }) => ended.add([status, message]),
+    },
+    {
+      descriptor: TestService.method.emptyCall,
+      peer: undefined,
+      principal: anonymousPrincipal,
+      remoteAddress: undefined,
+      maxSendMessageBytes: 1_000,
+      ended: () => undefined,
+    },
+  );
+  const { signal } = call;
+  const [status] = await ended.next(() => true);
+  assert.equal(status, 4);
+  assert.equal(signal.reason instanceof GrpcError && signal.reason.code, "DEADLINE_EXCEEDED");
+});
+
 test("a peer that is no longer admitted keeps its call for the grace, and starts no other", async () => {
   const seen = recorder<string>();
   let admitted = true;
@@ -77,6 +157,10 @@ test("a peer that is no longer admitted keeps its call for the grace, and starts
   finish?.();
   await inFlight;
 });
+
+function neverRun(): never {
+  throw new Error("this was not to run");
+}
 
 /** A revocation source that a test revokes with. */
 function revocable(): {

@@ -258,6 +258,26 @@ test("node:http2 accepts every frame, and after the hold sees GOAWAY with INADEQ
   await closed;
 });
 
+test("S21 past the bounds a connection is held all the same, unread, until its time is up", async () => {
+  const holdMs = 200;
+  await using server = await refusingServer({ holdMs });
+  const start = performance.now();
+  const session = http2.connect(`http://127.0.0.1:${server.port}`);
+  session.on("error", () => undefined);
+  const goaway = new Promise<number>((resolve) => {
+    session.once("goaway", (_code, lastStream) => resolve(lastStream));
+  });
+  await once(session, "remoteSettings");
+  for (let call = 0; call < 400; call++) {
+    const stream = session.request({ ":method": "POST", ":path": "/a/B", te: "trailers" });
+    stream.on("error", () => undefined).resume();
+  }
+  const answered = ((await goaway) + 1) / 2;
+  assert.ok(answered > 50 && answered <= 256, `${answered} answers`);
+  assert.ok(performance.now() - start > holdMs - 20);
+  await new Promise<void>((resolve) => session.once("close", resolve));
+});
+
 for (const policy of ["pick_first", "round_robin"]) {
   test(`a refused grpc-js client with ${policy} that calls 100 times a second connects once per hold`, async () => {
     const holdMs = 600;

@@ -223,22 +223,30 @@ test("a message larger than the limit is RESOURCE_EXHAUSTED in each direction, o
     limits: { maxReceiveMessageBytes: 1_000, maxSendMessageBytes: 3_000 },
   });
   const { client } = alice;
-  const code = async (work: Promise<unknown>): Promise<unknown> => {
+  const told = async (work: Promise<unknown>): Promise<unknown> => {
     const error = await failure(work);
-    return error instanceof GrpcError ? error.code : error;
+    assert.ok(error instanceof GrpcError);
+    assert.equal(error.code, "RESOURCE_EXHAUSTED");
+    return error.message;
   };
   const body = (bytes: number): { payload: { body: Uint8Array } } => ({
     payload: { body: new Uint8Array(bytes) },
   });
-  assert.equal(await code(client.unaryCall(body(4_000))), "RESOURCE_EXHAUSTED");
-  assert.equal(await code(client.unaryCall(body(2_500))), "RESOURCE_EXHAUSTED");
-  assert.equal(await code(client.unaryCall({ responseSize: 2_500 })), "RESOURCE_EXHAUSTED");
-  assert.equal(await code(client.unaryCall({ responseSize: 1_500 })), "RESOURCE_EXHAUSTED");
-  await client.unaryCall({ responseSize: 500, ...body(500) });
-  const ends = await Promise.all(
-    [1, 2, 3].map(() => bank.next((event) => event.type === "call" && event.code !== "OK")),
+  const sent = "is larger than the limit of";
+  assert.equal(
+    await told(client.unaryCall(body(4_000))),
+    `request message of 4006 bytes ${sent} 3000`,
   );
-  assert.ok(ends.every((event) => event.type === "call" && event.code === "RESOURCE_EXHAUSTED"));
+  await told(client.unaryCall(body(2_500)));
+  assert.equal(
+    await told(client.unaryCall({ responseSize: 2_500 })),
+    `response message of 2506 bytes ${sent} 2000`,
+  );
+  await told(client.unaryCall({ responseSize: 1_500 }));
+  await client.unaryCall({ responseSize: 500, ...body(500) });
+  await bank.next(() => bank.events.length === 4);
+  const codes = bank.events.map((event) => event.type === "call" && event.code);
+  assert.deepEqual(codes.slice(0, 2), ["RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED"]);
 });
 
 test("a service is served once, and only with all its handlers", async () => {
@@ -248,4 +256,24 @@ test("a service is served once, and only with all its handlers", async () => {
     () => bank.server.add(UnimplementedService, {} as never),
     /UnimplementedCall needs a handler/,
   );
+});
+
+test("S43 a request id of the caller is used only if it is a plain one", async () => {
+  const ids: string[] = [];
+  await using bank = await serve({
+    handlers: {
+      emptyCall(_request, { requestId }) {
+        ids.push(requestId);
+        return {};
+      },
+    },
+  });
+  await using alice = await dial(bank.target);
+  const given = ["plain-1", "with space", "semi;colon", "x".repeat(65), "new"];
+  for (const id of given) await alice.client.emptyCall({}, { headers: { "x-request-id": id } });
+  assert.deepEqual(
+    ids.map((id, index) => id === given[index]),
+    [true, false, false, false, true],
+  );
+  assert.ok(ids.every((id) => /^[A-Za-z0-9-]{1,64}$/.test(id)));
 });
