@@ -386,26 +386,32 @@ export function bytesEqual(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && compareBytes(a, b) === 0;
 }
 
-/** Decodes the content octets of an OBJECT IDENTIFIER into dotted form. */
-export function decodeOid(content: Uint8Array, what: string): string {
-  return oidText(content, 0, content.length, what);
-}
-
-/** An OBJECT IDENTIFIER, encoded. */
+/**
+ * An OBJECT IDENTIFIER, encoded.
+ * @throws TypeError if the text is not a dotted OID of at most 127 octets
+ */
 export function oid(dotted: string): Uint8Array {
-  const [root = 0n, second = 0n, ...rest] = dotted.split(".").map(BigInt);
+  const [root = 0n, second = 0n, ...rest] = DOTTED.test(dotted)
+    ? dotted.split(".").map(BigInt)
+    : [];
+  if (!DOTTED.test(dotted) || (root < 2n && second > 39n)) throw notAnOid(dotted);
   const octets: number[] = [];
   for (let arc of [root * 40n + second, ...rest]) {
     const group = [Number(arc & 0x7fn)];
     while ((arc >>= 7n) > 0n) group.unshift(Number(arc & 0x7fn) | 0x80);
     octets.push(...group);
   }
+  if (octets.length > 127) throw notAnOid(dotted);
   return Uint8Array.of(TAG.oid, octets.length, ...octets);
 }
 
 /** The error every reader of this package throws about an encoding. */
 export function malformed(what: string, problem: string): X509Error {
   return new X509Error("DER_MALFORMED", `${what} ${problem}`);
+}
+
+function notAnOid(text: string): TypeError {
+  return new TypeError(`${JSON.stringify(text)} is not a dotted object identifier`);
 }
 
 function oidText(bytes: Uint8Array, start: number, end: number, what: string): string {
@@ -575,6 +581,7 @@ export const TRUE: Uint8Array = Uint8Array.of(TAG.boolean, 1, 0xff);
 export const NULL: Uint8Array = Uint8Array.of(TAG.null, 0);
 
 const ZERO_OCTET: Uint8Array = Uint8Array.of(0);
+const DOTTED = /^[0-2](?:\.(?:0|[1-9]\d{0,99})){1,64}$/;
 /** Above this, the next seven bits might not fit into a number. */
 const MAX_SAFE_ARC = 2 ** 46;
 const GENERALIZED_TIME_START = Date.UTC(2050, 0, 1);

@@ -209,6 +209,13 @@ function checkContents(options: IssueCertificateOptions, rules: ProfileRules): v
   if (!rules.ca && (options.nameConstraints !== undefined || options.pathLength !== undefined)) {
     throw refused(`profile ${options.profile} takes no path length and no name constraints`);
   }
+  const { pathLength = 0 } = options;
+  if (
+    pathLength !== "unlimited" &&
+    !(Number.isInteger(pathLength) && pathLength >= 0 && pathLength < 256)
+  ) {
+    throw new TypeError(`path length must be a whole number from 0 to 255, got ${pathLength}`);
+  }
   const names = options.subjectAltNames ?? {};
   const count = [names.dns, names.ip, names.uri, names.email].reduce(
     (n, l) => n + (l?.length ?? 0),

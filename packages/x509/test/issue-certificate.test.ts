@@ -211,7 +211,7 @@ describe("issuing refuses", () => {
     [
       "a leaf as issuer",
       "ISSUE_REFUSED",
-      () => createIssuer(root.issue().certificate, root.privateKey),
+      () => createIssuer(parseCertificate(forge()), root.privateKey),
     ],
     [
       "a key that is not the issuer's",
@@ -225,6 +225,18 @@ describe("issuing refuses", () => {
     ],
   ];
   for (const [name, code, run] of cases) test(name, () => assert.throws(run, { code }));
+
+  test("what is wrong use of the API, with a TypeError", () => {
+    const issuing = { ...base, profile: "issuing" } as const;
+    assert.throws(() => validityFrom(new Date(), 0), TypeError);
+    assert.throws(() => issueCertificate({ ...issuing, pathLength: -1 }), TypeError);
+    assert.throws(() => issueCertificate({ ...issuing, pathLength: 0.5 }), TypeError);
+    assert.throws(() => issueCertificate({ ...issuing, policies: ["policy"] }), TypeError);
+    assert.throws(() => issueCertificate({ ...issuing, policies: ["1.40"] }), TypeError);
+    assert.throws(() => issueCertificate({ ...issuing, notAfter: new Date(Number.NaN) }), {
+      code: "ISSUE_REFUSED",
+    });
+  });
 });
 
 /** A CA certificate whose key usage has cRLSign alone. */
