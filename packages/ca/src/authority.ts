@@ -1,5 +1,9 @@
 import { createSignatureMemo } from "@handfast/x509";
 import type { Certificate } from "@handfast/x509";
+import { audited, issuedFields, revokedFields } from "./audit.ts";
+import type { AuditTrail } from "./audit.ts";
+import { createToken, enrol } from "./enrol.ts";
+import type { EnrolRequest, TokenRequest } from "./enrol.ts";
 import { CaError } from "./errors.ts";
 import { issue } from "./issue.ts";
 import type { IssuedCertificate, IssueRequest } from "./issue.ts";
@@ -25,6 +29,8 @@ export interface AuthorityOptions {
   readonly profiles?: Readonly<Record<string, LeafProfile>>;
   /** The time now; the machine's clock if not given. */
   readonly clock?: () => Date;
+  /** Told of each certificate, each revocation and each refusal; what it does not take fails. */
+  readonly audit?: AuditTrail;
 }
 
 /** An authority: issues, renews and revokes certificates, and keeps a record of each. */
@@ -54,6 +60,19 @@ export interface Authority {
    * @throws CaError CERTIFICATE_NOT_FOUND, REVOCATION_REFUSED, the store's
    */
   revoke(request: RevokeRequest): Promise<readonly CertificateRecord[]>;
+  /**
+   * Makes a one-time token that lets its bearer enrol one certificate. It is a secret.
+   *
+   * @throws CaError VALIDITY_REFUSED, and what `issue` would throw for these contents
+   */
+  createToken(request: TokenRequest): Promise<string>;
+  /**
+   * Issues what a token allows, for the key of the request, once.
+   *
+   * @throws CaError TOKEN_REFUSED, TOKEN_SPENT, and those of `issue`; X509Error REQUEST_MALFORMED,
+   * REQUEST_SIGNATURE_INVALID
+   */
+  enrol(request: EnrolRequest): Promise<IssuedCertificate>;
   /** Signs the revocation lists of a role anew. @throws CaError of the key store and the store */
   publishCrls(request: PublishCrlRequest): Promise<readonly PublishedCrl[]>;
   /** The inventory, newest first. @throws CaError of the store */
@@ -69,7 +88,8 @@ export interface Authority {
  * @throws CaError AUTHORITY_NOT_FOUND
  */
 export async function createAuthority(options: AuthorityOptions): Promise<Authority> {
-  const { store, keys, profiles = defaultProfiles(), clock = () => new Date() } = options;
+  const { store, keys, audit } = options;
+  const { profiles = defaultProfiles(), clock = () => new Date() } = options;
   const authority = await store.authority();
   if (authority === undefined) {
     throw new CaError("AUTHORITY_NOT_FOUND", "the store holds no authority yet");
@@ -86,9 +106,29 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
   return {
     trustDomain,
     profiles,
-    issue: (request) => issue(workshop, request),
-    renew: (request) => renew(workshop, request),
-    revoke: (request) => revoke(workshop, request),
+    issue(request): Promise<IssuedCertificate> {
+      const act = { action: "issue", requester: request.requester } as const;
+      return audited(audit, { act, fieldsOf: issuedFields }, () => issue(workshop, request));
+    },
+    renew(request): Promise<IssuedCertificate> {
+      const act = { action: "renew", requester: request.requester } as const;
+      return audited(audit, { act, fieldsOf: issuedFields }, () => renew(workshop, request));
+    },
+    revoke(request): Promise<readonly CertificateRecord[]> {
+      const act = { action: "revoke", requester: request.requester } as const;
+      return audited(audit, { act, fieldsOf: revokedFields }, () => revoke(workshop, request));
+    },
+    createToken(request): Promise<string> {
+      const act = { action: "create-token", requester: request.requester } as const;
+      const fieldsOf = () => [{ audience: request.audience, names: { ...request.names } }];
+      return audited(audit, { act, fieldsOf }, () => createToken(workshop, { request, keys }));
+    },
+    enrol(request): Promise<IssuedCertificate> {
+      const act = { action: "enrol", requester: "token" } as const;
+      return audited(audit, { act, fieldsOf: issuedFields }, () =>
+        enrol(workshop, { request, keys }),
+      );
+    },
     publishCrls: (request) => publishCrls(workshop, request),
     find: (query = {}) => store.certificates({ ...query, now: clock() }),
     async roots(): Promise<readonly Certificate[]> {

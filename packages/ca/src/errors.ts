@@ -168,6 +168,18 @@ export const caErrors = {
     status: 9,
     public: false,
   },
+  TOKEN_REFUSED: {
+    message: "The one-time token is not valid here, not now, or not for this request.",
+    hint: "ask the authority's operator for a new token for exactly these names",
+    status: 16,
+    public: true,
+  },
+  TOKEN_SPENT: {
+    message: "The one-time token was used before, for another key.",
+    hint: "if you did not enrol with it yourself, revoke the certificate that was",
+    status: 7,
+    public: false,
+  },
   VALIDITY_REFUSED: {
     message: "The validity asked for is longer than the profile or the issuer allows.",
     hint: "ask for fewer days",

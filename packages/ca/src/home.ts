@@ -64,7 +64,7 @@ export async function initAuthorityHome(
  */
 export async function openAuthorityHome(
   home: string,
-  options: Pick<AuthorityOptions, "profiles" | "clock"> & KeyDirectoryOptions = {},
+  options: Omit<AuthorityOptions, "store" | "keys"> & KeyDirectoryOptions = {},
 ): Promise<Authority> {
   const { directory, store: path } = authorityHome(home);
   const { passphrase, ...rest } = options;

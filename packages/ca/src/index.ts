@@ -3,6 +3,7 @@
 // who runs an authority
 export { createAuthority } from "./authority.ts";
 export type { Authority, AuthorityOptions } from "./authority.ts";
+export type { AuditTrail } from "./audit.ts";
 export { establishAuthority } from "./establish.ts";
 export type { EstablishedAuthority, EstablishOptions } from "./establish.ts";
 export { authorityHome, initAuthorityHome, openAuthorityHome, writeCrls } from "./home.ts";
@@ -11,6 +12,7 @@ export type { AuthorityHome } from "./home.ts";
 // who asks for a certificate
 export type { IssuedCertificate, IssueRequest } from "./issue.ts";
 export type { RenewRequest } from "./renew.ts";
+export type { EnrolRequest, TokenRequest } from "./enrol.ts";
 export type { SubjectRequest } from "./issuance.ts";
 export { parseAlternativeName, parseServiceName, serviceNames } from "./names.ts";
 export type { AlternativeNames, ServiceName, ServiceNamesOptions } from "./names.ts";
@@ -53,6 +55,7 @@ export type {
   RevocationReason,
   RevocationRecord,
   RevokedCertificate,
+  SpentToken,
   Store,
 } from "./store/store.ts";
 

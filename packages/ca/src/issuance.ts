@@ -1,4 +1,3 @@
-import type { KeyObject } from "node:crypto";
 import { createName } from "@handfast/x509";
 import type {
   Certificate,
@@ -18,13 +17,12 @@ export interface SubjectRequest {
   readonly organizationalUnits?: readonly string[];
 }
 
-/** What is to be decided upon. */
+/** What is to be decided upon; whose key it is plays no part in it. */
 export interface ContentsRequest {
   /** The name of a profile. */
   readonly profile: string;
   readonly subject: Name;
   readonly names: AlternativeNames;
-  readonly publicKey: KeyObject | Uint8Array;
   /** Whole seconds from now: granted or refused. */
   readonly validitySeconds?: number;
   /** Whole seconds where none are asked for, cut to what is allowed; the profile's if not given. */
@@ -49,8 +47,8 @@ export interface IssuanceContext {
 export function contentsOf(
   request: ContentsRequest,
   context: IssuanceContext,
-): CertificateRequestedContents {
-  const { subject, names, publicKey } = request;
+): Omit<CertificateRequestedContents, "publicKey"> {
+  const { subject, names } = request;
   const profile = profileOf(request.profile, context);
   const { trustDomain } = context;
   checkAlternativeNames(names, {
@@ -62,7 +60,6 @@ export function contentsOf(
     profile: profile.x509,
     subject,
     subjectAltNames: names,
-    publicKey,
     ...validityOf(request, { ...context, profile }),
   };
 }

@@ -35,10 +35,11 @@ export interface IssuedCertificate {
 
 /** Decides, signs, records; only then is there a certificate to hand out. */
 export async function issue(workshop: Workshop, request: IssueRequest): Promise<IssuedCertificate> {
-  const { profile = "peer", subject, requester, ...rest } = request;
+  const { profile = "peer", subject, requester, publicKey, ...rest } = request;
   const now = workshop.clock();
   const signed = await sign(workshop, {
     contents: { ...rest, profile, subject: subjectOf(subject) },
+    publicKey,
     now,
   });
   const record = recordOf(signed.certificate, {
@@ -67,13 +68,18 @@ export interface SignedCertificate {
  */
 export async function sign(
   workshop: Workshop,
-  { contents, now }: { contents: ContentsRequest; now: Date },
+  {
+    contents,
+    publicKey,
+    now,
+  }: { contents: ContentsRequest; publicKey: KeyObject | Uint8Array; now: Date },
 ): Promise<SignedCertificate> {
   const { issuers, profiles, trustDomain, signatures } = workshop;
   const by = await issuers.active(now);
   const { issuer } = by;
   const certificate = issueCertificate({
     ...contentsOf(contents, { profiles, trustDomain, now, issuer: issuer.certificate }),
+    publicKey,
     issuer,
   });
   const roots = await issuers.published("root");

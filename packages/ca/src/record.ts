@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { identityOf, parseFingerprint } from "@handfast/x509";
-import type { Certificate } from "@handfast/x509";
+import type { Certificate, Fingerprint } from "@handfast/x509";
 import type {
   CertificateName,
   CertificateRecord,
@@ -27,13 +28,20 @@ export function recordOf(
     subject: certificate.subject.text,
     names: namesOf(certificate),
     identity: identityOf(certificate),
-    publicKey: parseFingerprint(hash("sha256", certificate.subjectPublicKeyInfo, "hex")),
+    publicKey: publicKeyHash(certificate.subjectPublicKeyInfo),
     notBefore: certificate.notBefore,
     notAfter: certificate.notAfter,
     ...known,
     parent: known.parent?.fingerprint,
     enrolment: known.parent?.enrolment ?? certificate.fingerprint,
   };
+}
+
+/** SHA-256 of a public key: a key object, or its DER SubjectPublicKeyInfo. */
+export function publicKeyHash(publicKey: KeyObject | Uint8Array): Fingerprint {
+  const der =
+    publicKey instanceof Uint8Array ? publicKey : publicKey.export({ type: "spki", format: "der" });
+  return parseFingerprint(hash("sha256", der, "hex"));
 }
 
 /** Whether a recorded certificate counts now; revoked is revoked, also after its expiry. */

@@ -1,11 +1,11 @@
-import { hash } from "node:crypto";
 import type { KeyObject } from "node:crypto";
-import { parseCertificate, parseFingerprint } from "@handfast/x509";
+import { parseCertificate } from "@handfast/x509";
 import type { Certificate, Fingerprint } from "@handfast/x509";
 import { CaError } from "./errors.ts";
+import type { ContentsRequest } from "./issuance.ts";
 import { checkBeforeRecord, sign, withChain } from "./issue.ts";
 import type { IssuedCertificate } from "./issue.ts";
-import { recordOf } from "./record.ts";
+import { publicKeyHash, recordOf } from "./record.ts";
 import type { CertificateRecord, RecordReads } from "./store/store.ts";
 import type { Workshop } from "./workshop.ts";
 
@@ -33,7 +33,11 @@ export async function renew(workshop: Workshop, request: RenewRequest): Promise<
   const repeated = await repeat(store, { request, parent });
   if (repeated !== undefined) return answer(repeated);
 
-  const signed = await sign(workshop, { contents: contentsFrom(parent, request), now });
+  const signed = await sign(workshop, {
+    contents: contentsFrom(parent, request),
+    publicKey: request.publicKey,
+    now,
+  });
   const record = recordOf(signed.certificate, {
     issuer: signed.by.name,
     profile: parent.profile,
@@ -100,8 +104,8 @@ async function repeat(
 
 function contentsFrom(
   parent: CertificateRecord,
-  { publicKey, validitySeconds }: RenewRequest,
-): Parameters<typeof sign>[1]["contents"] {
+  { validitySeconds }: RenewRequest,
+): ContentsRequest {
   const certificate: Certificate = parseCertificate(parent.der);
   const { dns, ip, uri, email } = certificate.subjectAltNames;
   const givenFor = parent.notAfter.getTime() - parent.issuedAt.getTime();
@@ -109,16 +113,9 @@ function contentsFrom(
     profile: parent.profile,
     subject: certificate.subject,
     names: { dns, ip, uri, email },
-    publicKey,
     usualSeconds: Math.ceil(givenFor / 1_000),
     ...(validitySeconds === undefined ? {} : { validitySeconds }),
   };
-}
-
-function publicKeyHash(publicKey: KeyObject | Uint8Array): Fingerprint {
-  const der =
-    publicKey instanceof Uint8Array ? publicKey : publicKey.export({ type: "spki", format: "der" });
-  return parseFingerprint(hash("sha256", der, "hex"));
 }
 
 function refused(message: string): CaError {

@@ -15,6 +15,7 @@ import type {
   Records,
   RevocationReason,
   RevokedCertificate,
+  SpentToken,
 } from "./store.ts";
 
 /** The reads of the store contract on one connection. */
@@ -69,6 +70,12 @@ export function createRecordReads(database: DatabaseSync): RecordReads {
         JOIN renewal_blocks b ON b.identity = c.identity
         WHERE c.fingerprint = ? AND first.position <= b.last_position`).get(fingerprint);
       return row !== undefined;
+    },
+    async spentToken(id): Promise<SpentToken | undefined> {
+      const row = statement("SELECT * FROM tokens WHERE id = ?").get(id);
+      if (row === undefined) return undefined;
+      const certificate = parseFingerprint(text(row, "certificate"));
+      return { id, spentAt: time(row, "spent_at"), certificate };
     },
   };
 }
@@ -137,6 +144,12 @@ export function createRecords(database: DatabaseSync): Records {
         ON CONFLICT DO UPDATE SET last_number = max(last_number + 1, excluded.last_number)
         RETURNING last_number`).get(issuer, atLeast);
       return Number(row?.["last_number"]);
+    },
+    async spendToken({ id, spentAt, certificate, keepUntil }): Promise<void> {
+      statement("DELETE FROM tokens WHERE not_after < ?").run(spentAt.getTime());
+      statement(
+        "INSERT INTO tokens (id, not_after, spent_at, certificate) VALUES (?, ?, ?, ?)",
+      ).run(id, keepUntil.getTime(), spentAt.getTime(), certificate);
     },
     async addCrl({ issuer, number, der, thisUpdate, nextUpdate }): Promise<void> {
       statement("INSERT INTO crls VALUES (?, ?, ?, ?, ?)").run(

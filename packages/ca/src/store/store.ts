@@ -38,6 +38,8 @@ export interface RecordReads {
    * is recorded: that of the first of its line.
    */
   renewalBlocked(fingerprint: Fingerprint): Promise<boolean>;
+  /** What a one-time token was spent on. */
+  spentToken(id: string): Promise<SpentToken | undefined>;
 }
 
 /** What can be read and written within one transaction. */
@@ -54,6 +56,11 @@ export interface Records extends RecordReads {
   blockRenewals(identity: string): Promise<void>;
   /** The greater of `atLeast` and one more than the last; MUST never give a number twice (S55). */
   nextCrlNumber(issuer: string, atLeast: number): Promise<number>;
+  /**
+   * MUST refuse an id that is recorded; MUST keep it until `keepUntil` at least, and MAY forget it
+   * then.
+   */
+  spendToken(token: SpentToken & { readonly keepUntil: Date }): Promise<void>;
   /** MUST keep the list of the greatest number; lists of smaller numbers MAY be dropped. */
   addCrl(crl: CrlRecord): Promise<void>;
 }
@@ -133,6 +140,13 @@ export interface CrlRecord {
   readonly der: Uint8Array;
   readonly thisUpdate: Date;
   readonly nextUpdate: Date;
+}
+
+/** A one-time token that is used up. */
+export interface SpentToken {
+  readonly id: string;
+  readonly spentAt: Date;
+  readonly certificate: Fingerprint;
 }
 
 /** One of the names that a certificate can be found by; `cn` is a common name of its subject. */

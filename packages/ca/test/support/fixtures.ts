@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import {
+  CaError,
   createAuthority,
   establishAuthority,
   openSqliteStore,
@@ -10,6 +11,7 @@ import {
   serviceNames,
 } from "../../src/index.ts";
 import type {
+  AuditTrail,
   Authority,
   EstablishOptions,
   IssueRequest,
@@ -43,7 +45,7 @@ export function memoryKeys(): KeyStore & { readonly loaded: string[] } {
     async load(name): Promise<KeyObject> {
       loaded.push(name);
       const key = keys.get(name);
-      if (key === undefined) throw new TypeError(`the test has no key ${name}`);
+      if (key === undefined) throw new CaError("KEY_NOT_FOUND", `the test has no key ${name}`);
       return key;
     },
     async save(name, key): Promise<void> {
@@ -68,7 +70,11 @@ export interface TestAuthority {
 /** An authority on a store and keys of its own; its clock stands at noon of a day in 2026. */
 export async function temporaryAuthority(
   context: TestContext,
-  { start = noon, ...options }: Partial<EstablishOptions> & { readonly start?: Date } = {},
+  {
+    start = noon,
+    audit,
+    ...options
+  }: Partial<EstablishOptions> & { readonly start?: Date; readonly audit?: AuditTrail } = {},
 ): Promise<TestAuthority> {
   const { store, path } = temporaryStore(context);
   const keys = memoryKeys();
@@ -81,7 +87,12 @@ export async function temporaryAuthority(
     clock: () => clock.now,
     ...options,
   });
-  const authority = await createAuthority({ store, keys, clock: () => clock.now });
+  const authority = await createAuthority({
+    store,
+    keys,
+    clock: () => clock.now,
+    ...(audit && { audit }),
+  });
   return { authority, store, path, keys, clock };
 }
 

@@ -182,6 +182,22 @@ export function testStoreContract(
     assert.equal(await blocked("new"), true);
   });
 
+  test(`${kind}: S52: a token is spent once, and remembered until it may be forgotten`, async (context) => {
+    const { first, second } = open(context);
+    await first.transaction((records) => establish(records));
+    const spend = (store: Store, id: string, spentAt: Date) =>
+      store.transaction((records) =>
+        records.spendToken({ id, spentAt, certificate: fingerprintOf("root"), keepUntil: noon }),
+      );
+    await spend(first, "one", noon);
+    await assert.rejects(spend(second, "one", noon), refusal("STORE_CONFLICT", /already/));
+    const certificate = fingerprintOf("root");
+    assert.deepEqual(await second.spentToken("one"), { id: "one", spentAt: noon, certificate });
+    assert.equal(await second.spentToken("two"), undefined);
+    await spend(second, "two", noon);
+    assert.notEqual(await first.spentToken("one"), undefined);
+  });
+
   test(`${kind}: S55: list numbers only grow, and the list of the greatest is kept`, async (context) => {
     const { first, second } = open(context);
     await first.transaction((records) => establish(records));

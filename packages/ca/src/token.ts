@@ -1,0 +1,109 @@
+import { createPublicKey, randomBytes, sign, timingSafeEqual, verify } from "node:crypto";
+import type { KeyObject } from "node:crypto";
+import { parseFingerprint } from "@handfast/x509";
+import type { Fingerprint } from "@handfast/x509";
+import { CaError } from "./errors.ts";
+import type { SubjectRequest } from "./issuance.ts";
+import type { AlternativeNames } from "./names.ts";
+
+/** What a one-time token allows, once, and to whom it may be shown (security.md S52). */
+export interface TokenClaims {
+  /** The authority's address, as whoever enrols dials it. */
+  readonly audience: string;
+  /** SHA-256 of the root that whoever enrols is to trust. */
+  readonly root: Fingerprint;
+  readonly id: string;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+  readonly profile: string;
+  readonly subject: SubjectRequest;
+  readonly names: AlternativeNames;
+  readonly validitySeconds?: number;
+  /** SHA-256 of the SubjectPublicKeyInfo of the only key that may be enrolled. */
+  readonly publicKey?: Fingerprint;
+}
+
+/** A new random token id. */
+export function newTokenId(): string {
+  return randomBytes(16).toString("hex");
+}
+
+/** Signs a token with the token key (Ed25519): a compact JWS with one possible header. */
+export function encodeToken(claims: TokenClaims, tokenKey: KeyObject): string {
+  const { notBefore, notAfter, ...rest } = claims;
+  const payload = { ...rest, nbf: notBefore.getTime(), exp: notAfter.getTime() };
+  const signed = `${header}.${Buffer.from(JSON.stringify(payload)).toString("base64url")}`;
+  return `${signed}.${sign(null, Buffer.from(signed), tokenKey).toString("base64url")}`;
+}
+
+/** Against what a token is held. */
+export interface TokenExpectations {
+  readonly tokenKey: KeyObject;
+  readonly audience: string;
+  readonly roots: readonly Fingerprint[];
+  readonly now: Date;
+}
+
+/**
+ * Reads a token that this authority signed for this audience, in its time (60 s of leeway). Whether
+ * it was spent, the store knows.
+ *
+ * @throws CaError TOKEN_REFUSED, its message never holding any of the token
+ */
+export function verifyToken(token: string, expected: TokenExpectations): TokenClaims {
+  const claims = readClaims(token, expected.tokenKey);
+  const { audience, root, notBefore, notAfter } = claims;
+  const now = expected.now.getTime();
+  if (!same(audience, expected.audience)) throw refused("is for another authority's address");
+  if (!expected.roots.some((fingerprint) => same(root, fingerprint))) {
+    throw refused("is for another root");
+  }
+  if (now < notBefore.getTime() - leewayMs) {
+    throw refused(`is not valid before ${notBefore.toISOString()}`);
+  }
+  if (now > notAfter.getTime() + leewayMs) {
+    throw refused(`expired at ${notAfter.toISOString()}`);
+  }
+  return claims;
+}
+
+/** How long after a token's end the store must still know that it was spent. */
+export const leewayMs = 60_000;
+
+/** Whether two texts are the same, in a time that does not tell how far they agree (S47). */
+function same(one: string, other: string): boolean {
+  const [a, b] = [Buffer.from(one), Buffer.from(other)];
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+/** Only what was signed is parsed, so what it holds is what `encodeToken` wrote. */
+function readClaims(token: string, tokenKey: KeyObject): TokenClaims {
+  const parts = token.trim().split(".");
+  const [first = "", payload = "", signature = ""] = parts;
+  if (token.length > maxTokenLength || parts.length !== 3 || !same(first, header)) {
+    throw refused("is not a token of an authority of ours");
+  }
+  const bytes = Buffer.from(signature, "base64url");
+  const canonical = bytes.toString("base64url") === signature;
+  const key = createPublicKey(tokenKey);
+  if (!canonical || !verify(null, Buffer.from(`${first}.${payload}`), key, bytes)) {
+    throw refused("was not signed by this authority");
+  }
+  const { nbf, exp, root, publicKey, ...rest } = JSON.parse(
+    Buffer.from(payload, "base64url").toString("utf8"),
+  ) as Omit<TokenClaims, "notBefore" | "notAfter"> & { nbf: number; exp: number };
+  return {
+    ...rest,
+    root: parseFingerprint(root),
+    ...(publicKey === undefined ? {} : { publicKey: parseFingerprint(publicKey) }),
+    notBefore: new Date(nbf),
+    notAfter: new Date(exp),
+  };
+}
+
+function refused(problem: string): CaError {
+  return new CaError("TOKEN_REFUSED", `the token ${problem}`);
+}
+
+const header = Buffer.from('{"alg":"EdDSA","typ":"handfast-token"}').toString("base64url");
+const maxTokenLength = 8_192;
