@@ -10,7 +10,7 @@ import {
 import type { Certificate, CertificateRequest, Crl } from "@handfast/x509";
 
 /** What a file holds. */
-export type InspectedFile =
+type InspectedFile =
   | { readonly kind: "certificates"; readonly certificates: readonly Certificate[] }
   | { readonly kind: "crl"; readonly crl: Crl }
   | { readonly kind: "request"; readonly request: CertificateRequest };

@@ -8,7 +8,7 @@ import type { CertificateRecord } from "./store/store.ts";
 export type AuditTrail = Pick<AuditChain, "append">;
 
 /** An act that is recorded, and who did it. */
-export interface AuditedAct {
+interface AuditedAct {
   readonly action: "issue" | "renew" | "enrol" | "revoke" | "create-token";
   readonly requester: string;
 }

@@ -30,7 +30,7 @@ export interface ContentsRequest {
 }
 
 /** What a decision about a request rests on. */
-export interface IssuanceContext {
+interface IssuanceContext {
   readonly profiles: Readonly<Record<string, LeafProfile>>;
   readonly trustDomain: string;
   readonly now: Date;

@@ -56,7 +56,7 @@ export async function issue(workshop: Workshop, request: IssueRequest): Promise<
 }
 
 /** A certificate that nobody may see before it is recorded. */
-export interface SignedCertificate {
+interface SignedCertificate {
   readonly certificate: Certificate;
   readonly by: NamedIssuer;
 }

@@ -3,7 +3,7 @@ import type { Certificate, ChainPurpose, SignatureMemo } from "@handfast/x509";
 import { CaError } from "./errors.ts";
 
 /** What a certificate is checked against. */
-export interface SelfCheckContext {
+interface SelfCheckContext {
   readonly issuer: Certificate;
   readonly anchors: readonly Certificate[];
   readonly now: Date;

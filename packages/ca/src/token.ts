@@ -37,7 +37,7 @@ export function encodeToken(claims: TokenClaims, tokenKey: KeyObject): string {
 }
 
 /** Against what a token is held. */
-export interface TokenExpectations {
+interface TokenExpectations {
   readonly tokenKey: KeyObject;
   readonly audience: string;
   readonly roots: readonly Fingerprint[];
