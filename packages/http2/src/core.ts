@@ -7,6 +7,7 @@ import {
   protocolInitialWindow,
   smallestMaxFrameSize,
 } from "./frames.ts";
+import { HeadMemo } from "./head-memo.ts";
 import { HeadReader } from "./head.ts";
 import type { RequestHead, ResponseHead } from "./head.ts";
 import { HpackDecoder } from "./hpack-decoder.ts";
@@ -108,6 +109,7 @@ export class Core {
   blockFrames: number = 0;
   readonly decoder: HpackDecoder;
   readonly headReader: HeadReader = new HeadReader();
+  readonly memo: HeadMemo = new HeadMemo();
   readonly window: ReceiveWindow = new ReceiveWindow();
   /** What new streams may send us at first. */
   streamWindow: number;

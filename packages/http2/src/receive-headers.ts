@@ -1,9 +1,10 @@
 import type { Core } from "./core.ts";
 import { errorCodes } from "./errors.ts";
 import { ConnectionFault } from "./fault.ts";
+import type { Fields } from "./fields.ts";
 import { appendUint32Frame, flags, frameTypes, readUint31 } from "./frames.ts";
 import { blockKinds } from "./head.ts";
-import type { BlockKind } from "./head.ts";
+import type { BlockKind, HeadBlock, RequestHead } from "./head.ts";
 import { encodeHeaderBlock } from "./header-block.ts";
 import { closeIfEnded, countFlood, forceReset, openStream } from "./lifecycle.ts";
 import type { StreamFault } from "./lifecycle.ts";
@@ -43,7 +44,7 @@ export function receiveHeaders(core: Core, bytes: Uint8Array, start: number, end
   core.blockEnds = (frameFlags & flags.END_STREAM) !== 0;
   if ((frameFlags & flags.END_HEADERS) !== 0) {
     checkBlockSize(core, to - from);
-    readBlock(core, id, bytes.subarray(from, to));
+    readBlock(core, bytes, from, to);
     return;
   }
   core.blockStream = id;
@@ -73,11 +74,11 @@ export function receiveContinuation(
   }
   keepFragment(core, bytes.subarray(start, end));
   if ((core.frameFlags & flags.END_HEADERS) !== 0) {
-    const block = core.block.subarray(0, core.blockLength);
+    const { block, blockLength } = core;
     core.block = noBytes;
     core.blockStream = 0;
     core.frameDeadline = Infinity;
-    readBlock(core, id, block);
+    readBlock(core, block, 0, blockLength);
   }
 }
 
@@ -122,32 +123,38 @@ function checkStreamOfHeaders(core: Core, id: number): void {
       );
 }
 
-/** Decodes a block, whoever it is for, and hands it to the stream's side of the matter. */
-function readBlock(core: Core, id: number, block: Uint8Array): void {
+/** Decodes a block of the current stream, whoever it is for, and hands it to the stream's side of the matter. */
+function readBlock(core: Core, bytes: Uint8Array, from: number, to: number): void {
+  const id = core.frameStream;
   const stream = core.streams.get(id);
   const kind = blockKind(core, stream);
-  const reader = core.headReader;
-  reader.begin(kind, core.options.maxHeaderListSize);
-  core.decoder.decode(block, 0, block.length, reader);
-  reader.finish();
+  let block = core.memo.find(kind, bytes, from, to);
+  if (block === undefined) {
+    core.headReader.begin(kind, core.options.maxHeaderListSize);
+    core.decoder.decode(bytes, from, to, core.headReader);
+    block = core.headReader.finish();
+    if (!core.decoder.touchedTable) {
+      core.memo.offer(kind, bytes.subarray(from, to), block);
+    }
+  }
   if (stream === undefined) {
-    receiveWithoutStream(core, id);
+    receiveWithoutStream(core, id, block);
     return;
   }
-  const fault = blockFault(core, stream, kind);
+  const fault = blockFault(core, stream, block);
   if (fault !== undefined) {
     forceReset(core, id, fault);
-  } else if (kind === blockKinds.trailers) {
-    receiveTrailers(core, stream);
-  } else {
-    receiveResponse(core, stream);
+  } else if (block.response !== undefined) {
+    receiveResponse(core, stream, block);
+  } else if (block.trailers !== undefined) {
+    receiveTrailers(core, stream, block.trailers);
   }
 }
 
 /** A block that opens a stream, or comes too late for one that was reset and is dropped. */
-function receiveWithoutStream(core: Core, id: number): void {
+function receiveWithoutStream(core: Core, id: number, block: HeadBlock): void {
   if (core.isServer && id > core.lastPeerStream) {
-    receiveRequest(core, id);
+    receiveRequest(core, id, block);
   } else if (core.isServer) {
     // Clients seldom send trailers, so one that sends many is up to something.
     countFlood(core, "emptyFrames");
@@ -162,8 +169,8 @@ function blockKind(core: Core, stream: Stream | undefined): BlockKind {
 }
 
 /** What is wrong with a block on a stream that exists. */
-function blockFault(core: Core, stream: Stream, kind: BlockKind): StreamFault | undefined {
-  const { malformed, tooLarge } = core.headReader;
+function blockFault(core: Core, stream: Stream, block: HeadBlock): StreamFault | undefined {
+  const { malformed, tooLarge } = block;
   if (stream.remoteEnded) {
     return { code: errorCodes.STREAM_CLOSED, reason: "HEADERS after END_STREAM (5.1)" };
   }
@@ -176,7 +183,7 @@ function blockFault(core: Core, stream: Stream, kind: BlockKind): StreamFault | 
   if (tooLarge) {
     return { code: errorCodes.ENHANCE_YOUR_CALM, reason: "limit maxHeaderListSize" };
   }
-  if (kind === blockKinds.trailers && !core.blockEnds) {
+  if (block.trailers !== undefined && !core.blockEnds) {
     return { code: errorCodes.PROTOCOL_ERROR, reason: "trailers without END_STREAM (8.1)" };
   }
   if (core.blockEnds && stream.bodyLeft > 0) {
@@ -189,8 +196,7 @@ function blockFault(core: Core, stream: Stream, kind: BlockKind): StreamFault | 
 }
 
 /** A block that opens a stream on a server (RFC 9113 section 8.3.1). */
-function receiveRequest(core: Core, id: number): void {
-  const reader = core.headReader;
+function receiveRequest(core: Core, id: number, block: HeadBlock): void {
   const ends = core.blockEnds;
   core.lastPeerStream = id;
   if (core.goawayFinal) {
@@ -203,19 +209,16 @@ function receiveRequest(core: Core, id: number): void {
     forceReset(core, id, selfDependence);
     return;
   }
-  if (reader.malformed !== undefined) {
-    forceReset(core, id, { code: errorCodes.PROTOCOL_ERROR, reason: reader.malformed });
+  const { request } = block;
+  if (request === undefined) {
+    refuseBlock(core, id, block);
     return;
   }
-  if (ends && reader.contentLength > 0) {
+  if (ends && block.contentLength > 0) {
     forceReset(core, id, {
       code: errorCodes.PROTOCOL_ERROR,
       reason: "content-length without a body (8.1.1)",
     });
-    return;
-  }
-  if (reader.tooLarge) {
-    answerTooLarge(core, id);
     return;
   }
   if (core.streams.size + core.held.size >= core.options.maxConcurrentStreams) {
@@ -227,15 +230,15 @@ function receiveRequest(core: Core, id: number): void {
   const stream = openStream(core, id);
   stream.headReceived = true;
   stream.remoteEnded = ends;
-  stream.bodyLeft = ends ? -1 : reader.contentLength;
-  announce(core, stream, ends);
+  stream.bodyLeft = ends ? -1 : block.contentLength;
+  announce(core, stream, request);
 }
 
 /** Tells the application of a request, and attaches to the stream what it returns. */
-function announce(core: Core, stream: Stream, ends: boolean): void {
+function announce(core: Core, stream: Stream, request: RequestHead): void {
   const { id } = stream;
   core.announcedStream = id;
-  const call = core.events.onRequest(id, core.headReader.requestHead(), ends);
+  const call = core.events.onRequest(id, request, stream.remoteEnded);
   core.announcedStream = 0;
   // The application may have answered already, and the record may serve another stream by now.
   if (stream.id === id) {
@@ -253,23 +256,29 @@ function refuse(core: Core, id: number): void {
   core.recentlyReset.add(id);
 }
 
-/** RFC 9113 section 10.5.1 suggests 431. It counts as a reset that was forced. */
-function answerTooLarge(core: Core, id: number): void {
-  if (!core.blockEnds) {
-    appendHeaders(core, id, tooLargeHead, true);
-    forceReset(core, id, { code: errorCodes.NO_ERROR, reason: "limit maxHeaderListSize" });
+/**
+ * A request that is malformed is reset; one that is too large is answered 431, as RFC 9113 section 10.5.1
+ * suggests. Both count as resets that were forced.
+ */
+function refuseBlock(core: Core, id: number, block: HeadBlock): void {
+  if (block.malformed !== undefined) {
+    forceReset(core, id, { code: errorCodes.PROTOCOL_ERROR, reason: block.malformed });
     return;
   }
-  countFlood(core, "forcedResets");
   appendHeaders(core, id, tooLargeHead, true);
-  core.recentlyEnded.add(id);
+  if (core.blockEnds) {
+    countFlood(core, "forcedResets");
+    core.recentlyEnded.add(id);
+  } else {
+    forceReset(core, id, { code: errorCodes.NO_ERROR, reason: "limit maxHeaderListSize" });
+  }
 }
 
-function receiveResponse(core: Core, stream: Stream): void {
-  const reader = core.headReader;
+function receiveResponse(core: Core, stream: Stream, block: HeadBlock): void {
+  const response = block.response!;
   const ends = core.blockEnds;
   const { id } = stream;
-  if (reader.status < 200) {
+  if (response.status < 200) {
     countFlood(core, "informationalHeads");
     if (ends) {
       forceReset(core, id, {
@@ -277,12 +286,12 @@ function receiveResponse(core: Core, stream: Stream): void {
         reason: "an interim head with END_STREAM (8.1)",
       });
     } else if (!stream.discarding) {
-      core.events.onInformational(stream.call, reader.responseHead());
+      core.events.onInformational(stream.call, response);
     }
     return;
   }
-  const hasBody = !stream.answersHead && reader.status !== 204 && reader.status !== 304;
-  if (ends && hasBody && reader.contentLength > 0) {
+  const hasBody = !stream.answersHead && response.status !== 204 && response.status !== 304;
+  if (ends && hasBody && block.contentLength > 0) {
     forceReset(core, id, {
       code: errorCodes.PROTOCOL_ERROR,
       reason: "content-length without a body (8.1.1)",
@@ -292,21 +301,21 @@ function receiveResponse(core: Core, stream: Stream): void {
   core.pings.forgive();
   stream.headReceived = true;
   stream.remoteEnded = ends;
-  stream.bodyLeft = hasBody ? reader.contentLength : 0;
+  stream.bodyLeft = hasBody ? block.contentLength : 0;
   if (!stream.discarding) {
-    core.events.onResponse(stream.call, reader.responseHead(), ends);
+    core.events.onResponse(stream.call, response, ends);
   }
   if (ends && stream.id === id) {
     closeIfEnded(core, stream);
   }
 }
 
-function receiveTrailers(core: Core, stream: Stream): void {
+function receiveTrailers(core: Core, stream: Stream, trailers: Fields): void {
   const { id } = stream;
   core.pings.forgive();
   stream.remoteEnded = true;
   if (!stream.discarding) {
-    core.events.onTrailers(stream.call, core.headReader.trailers());
+    core.events.onTrailers(stream.call, trailers);
   }
   if (stream.id === id) {
     closeIfEnded(core, stream);

@@ -80,7 +80,9 @@ export class Stream {
   clear(): void {
     this.id = 0;
     this.call = undefined;
-    this.queue.length = 0;
+    if (this.queue.length > 0) {
+      this.queue.length = 0;
+    }
     this.queued = 0;
   }
 }
