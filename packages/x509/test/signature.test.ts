@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { describe, test } from "node:test";
 import { createTestAuthority } from "@handfast/x509/testing";
 import {
@@ -94,6 +95,15 @@ describe("a signature", () => {
         verifySignature({ ...parts(certificate), signature }, certificate.publicKeyInfo),
         false,
       );
+    }
+  });
+
+  test("is not made with a key that certificates cannot use", () => {
+    for (const { privateKey } of [
+      generateKeyPairSync("x25519"),
+      generateKeyPairSync("ec", { namedCurve: "secp256k1" }),
+    ]) {
+      assert.throws(() => createSigner(privateKey), { code: "ALGORITHM_UNSUPPORTED" });
     }
   });
 
