@@ -110,6 +110,7 @@ function constraintRefusal(
   const { issuingRules, nameConstraints } = rules;
   const refused =
     firstOf(path, unknownExtensionRefusal) ??
+    firstOf(path, weakKeyRefusal) ??
     firstOf(path, (issuer, depth) =>
       depth === 0
         ? undefined
@@ -137,6 +138,14 @@ function unknownExtensionRefusal(certificate: Certificate): ChainRefused | undef
     }
   }
   return undefined;
+}
+
+/** A weak key of a CA is refused with what it signed; this is the leaf's own. */
+function weakKeyRefusal(certificate: Certificate): ChainRefused | undefined {
+  const { modulusBits } = certificate.publicKeyInfo;
+  return modulusBits !== undefined && modulusBits < MIN_RSA_BITS
+    ? refuse(FAILED, certificate, `has an RSA key of ${modulusBits} bits, which is too weak`)
+    : undefined;
 }
 
 /** RFC 5280 6.1.3 b, c: self-issued certificates are exempt, but for the leaf. */
@@ -225,6 +234,7 @@ function rfc3339(date: Date): string {
   return date.toISOString().replace(".000Z", "Z");
 }
 
+const MIN_RSA_BITS = 2048;
 const UNTRUSTED = "CERTIFICATE_AUTHORITY_INVALID";
 const FAILED = "CERTIFICATE_VERIFICATION_FAILED";
 const WRONG_PURPOSE = "CERTIFICATE_WRONG_PURPOSE";

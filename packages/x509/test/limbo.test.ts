@@ -27,6 +27,23 @@ describe("x509-limbo", { skip: withoutVectors }, () => {
     assert.ok(ids.length <= 10);
   });
 
+  test("comes to the figures of docs/limbo.md, by group and under the default rules", () => {
+    const figures = (rulesByGroup: boolean): string => {
+      const right = { SUCCESS: "right", FAILURE: "right", SKIPPED: "skipped" } as const;
+      const counts = { right: 0, wrong: 0, skipped: 0 };
+      for (const testcase of suite) {
+        const { actual_result } = runLimboCase(testcase, { rulesByGroup });
+        const isWrong = actual_result !== "SKIPPED" && actual_result !== testcase.expected_result;
+        counts[isWrong ? "wrong" : right[actual_result]]++;
+      }
+      return `${counts.right} right, ${counts.wrong} wrong, ${counts.skipped} skipped`;
+    };
+    const [right, wrong, skipped] =
+      /^\| Handfast \| (\d+) +\| (\d+) +\| (\d+) +\|$/m.exec(page)?.slice(1) ?? [];
+    assert.equal(figures(true), `${right} right, ${wrong} wrong, ${skipped} skipped`);
+    assert.ok(page.includes(`the same suite gives ${figures(false)}`));
+  });
+
   test("S45: each case of the pathological group takes under 50 ms", () => {
     const pathological = suite.filter(({ id }) => id.startsWith("pathological::"));
     assert.equal(pathological.length, 11);

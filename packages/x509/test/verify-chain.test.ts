@@ -260,7 +260,7 @@ describe("authority", () => {
     accepts(craftLeaf(root), { maxDepth: 0 });
   });
 
-  test("refuses signatures by RSA keys under 2,048 bits and with SHA-1, saying so", () => {
+  test("refuses RSA keys under 2,048 bits, in CAs and leaves, and SHA-1, saying so", () => {
     const weak = craftCa({
       subject: "CN=Weak",
       keys: generateKeyPairSync("rsa", { modulusLength: 1024 }),
@@ -269,6 +269,8 @@ describe("authority", () => {
       anchors: [weak.certificate],
       message: /RSA key of 1024 bits is too weak/,
     });
+    const ownKey = craftLeaf(issuing, { keys: weak.keys });
+    refuses(ownKey, "CERTIFICATE_VERIFICATION_FAILED", { message: /RSA key of 1024 bits/ });
     const sha1 = encodeDer(sequence([oid("1.2.840.113549.1.1.5"), NULL]));
     const rsa = craftCa({ subject: "CN=RSA", algorithm: "rsa-2048" });
     const sha256 = encodeDer(sequence([oid(OID.rsaSha256), NULL]));
