@@ -99,8 +99,8 @@ async function inspect(path: string, publicKey: KeyObject): Promise<Found> {
     if (chain === undefined) throw broken(path, 0, "it does not say which chain it begins");
   }
   // The last signature covers all records before it: their hashes lead to it.
-  if (signature !== undefined && chain !== undefined) {
-    const problem = signatureProblem(signature, { chain, publicKey });
+  if (signature !== undefined) {
+    const problem = signatureProblem(signature, publicKey);
     if (problem !== undefined) throw broken(path, signature.record.seq, problem);
   }
   return { chain, end, unproven: end.seq - 1 - (signature?.record.seq ?? -1) };

@@ -157,7 +157,7 @@ async function readFile(file: string, found: Findings): Promise<void> {
     else if (record.kind === "opened") wrong("broken-record", "a second beginning");
     if (place.chain === undefined || found.problem !== undefined) return;
     if (record.kind === "signature") {
-      const problem = signatureProblem(scanned, { chain: place.chain, publicKey: found.publicKey });
+      const problem = signatureProblem(scanned, found.publicKey);
       if (problem !== undefined) {
         const suspects = `one of the records ${place.lastSigned + 1} to ${record.seq} is false`;
         wrong("signature-invalid", `${problem}: ${suspects}`);

@@ -127,7 +127,6 @@ export async function policyFromFile(
 
   function take(changed: Uint8Array): void {
     const previous = live.current;
-    const wasBroken = unreadable || invalid;
     unreadable = false;
     let next: CompiledPolicy;
     try {
@@ -139,8 +138,9 @@ export async function policyFromFile(
       return;
     }
     invalid = false;
+    // Other bytes than before, and yet those in force: what came between was refused.
     if (next.version === previous.version) {
-      if (wasBroken) mended();
+      mended();
       return;
     }
     try {

@@ -253,6 +253,51 @@ test("S35: an edited record with all hashes made anew is caught by the next sign
   assert.deepEqual([cut.ok, cut.unproven, cut.closed], [true, 3, false]);
 });
 
+test("S35: a forger who makes the signatures' hashes anew too still cannot sign", async (context) => {
+  const path = join(temporaryDirectory(context), "audit");
+  await writeChain(path, { signer, count: 3 });
+  const records = piecesOf(path).map(({ record }) => record);
+  const edited = records.map((record) =>
+    record.seq === 3 ? { ...record, fields: { index: 1, who: "mallory" } } : record,
+  );
+  forge(path, edited);
+  const before = piecesOf(path)[5]?.bytes.subarray(-32) ?? Buffer.of();
+  const hash = Buffer.from(before).toString("hex");
+  forge(
+    path,
+    edited.map((record) =>
+      record.seq === 6 ? { ...record, fields: { ...record.fields, hash } } : record,
+    ),
+  );
+  const { problem } = await verifyAuditChain(path, { publicKey });
+  assert.deepEqual([problem?.kind, problem?.seq], ["signature-invalid", 6]);
+  assert.match(problem?.message ?? "", /does not verify/);
+});
+
+test("S35: a second beginning in a file is named", async (context) => {
+  const path = join(temporaryDirectory(context), "audit");
+  await writeChain(path, { signer, count: 1 });
+  const records = piecesOf(path).map(({ record }) => record);
+  forge(path, [...records, ...records.slice(0, 1)]);
+  const { problem } = await verifyAuditChain(path, { publicKey });
+  assert.deepEqual([problem?.kind, problem?.seq], ["broken-record", 5]);
+});
+
+test("S35: a file that builds on another version of the file before it is named", async (context) => {
+  const folder = temporaryDirectory(context);
+  const path = join(folder, "audit");
+  const fork = join(folder, "fork");
+  await writeChain(path, { signer, count: 3 });
+  copyFileSync(path, fork);
+  await writeChain(path, { signer, count: 1, start: 3 });
+  await writeChain(fork, { signer, count: 1, start: 77 });
+  renameSync(path, `${path}.000001`);
+  await writeChain(path, { signer, count: 1 });
+  copyFileSync(fork, `${path}.000001`);
+  const { problem } = await verifyAuditChain(path, { publicKey });
+  assert.deepEqual([problem?.kind, problem?.file, problem?.seq], ["link-broken", path, 0]);
+});
+
 test("S35: a log signed by another key is named at its first signature", async (context) => {
   const path = join(temporaryDirectory(context), "audit");
   const theirs = testSigner();

@@ -40,7 +40,11 @@ test("S35: a key that others may read, that is of another kind or is no key is r
   await assert.rejects(openAuditKey(folder), { code: "AUDIT_KEY_INVALID" });
   await assert.rejects(auditPublicKey(join(folder, "no")), { code: "AUDIT_KEY_INVALID" });
   const p256 = publicKey.export({ type: "spki", format: "pem" });
-  for (const text of [p256, pem, "nothing"]) {
+  const ed25519 = generateKeyPairSync("ed25519").privateKey.export({
+    type: "pkcs8",
+    format: "pem",
+  });
+  for (const text of [p256, pem, ed25519, "nothing"]) {
     assert.throws(() => parseAuditPublicKey(text), { code: "AUDIT_KEY_INVALID" });
   }
 });

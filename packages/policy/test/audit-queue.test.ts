@@ -71,6 +71,24 @@ test("S36: with drop, a record says how many were dropped, from when to when, by
   assert.throws(() => createAuditQueue(chain, { limit: 3 }), TypeError);
 });
 
+test("S36: what was dropped is recorded when the queue is half empty, not for each place that is free", async () => {
+  const { chain, settle, appended } = stuckChain();
+  const queue = createAuditQueue(chain, { limit: 8, whenFull: "drop" });
+  for (let index = 0; index < 8; index++)
+    void queue.offer("decision", {}, { identity: `i${index}` });
+  void queue.offer("decision", {}, { identity: "a" });
+  for (const [left, records] of [
+    [5, 8],
+    [4, 9],
+  ]) {
+    while (queue.length > (left ?? 0)) {
+      settle(undefined, 1);
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    assert.equal(appended.length, records);
+  }
+});
+
 test("S36: more than a hundred identities that lost records are counted together", async () => {
   const { chain, settle, appended } = stuckChain();
   const queue = createAuditQueue(chain, { limit: 4, whenFull: "drop" });
@@ -195,11 +213,12 @@ test("S36: a flood of sources does not grow the recorder, and a full queue is no
 /** A chain whose records reach the disk when the test says so. */
 function stuckChain(): {
   chain: AuditChain;
-  settle: (failure?: PolicyError) => void;
+  /** Of all records that wait, or of the first `count`. */
+  settle: (failure?: PolicyError, count?: number) => void;
   appended: [string, RecordFields][];
 } {
   const appended: [string, RecordFields][] = [];
-  let waiting: PromiseWithResolvers<{ chain: string; seq: number }>[] = [];
+  const waiting: PromiseWithResolvers<{ chain: string; seq: number }>[] = [];
   let failure: PolicyError | undefined;
   let open = false;
   const chain: AuditChain = {
@@ -221,14 +240,13 @@ function stuckChain(): {
   return {
     chain,
     appended,
-    settle(thrown) {
+    settle(thrown, count) {
       failure = thrown;
-      open = true;
-      for (const { resolve, reject } of waiting) {
+      open = count === undefined;
+      for (const { resolve, reject } of waiting.splice(0, count ?? waiting.length)) {
         if (thrown === undefined) resolve({ chain: "c", seq: 0 });
         else reject(thrown);
       }
-      waiting = [];
     },
   };
 }
