@@ -14,7 +14,7 @@ export interface PassphraseOptions {
  * @throws CaError PASSPHRASE_REFUSED
  */
 export async function passphraseFromFile(
-  { env }: Context,
+  { env }: Pick<Context, "env">,
   { passphraseFile }: PassphraseOptions,
 ): Promise<string | undefined> {
   const fromEnv = env["HANDFAST_PASSPHRASE_FILE"];

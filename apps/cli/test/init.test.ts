@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { passphraseFromFile } from "../src/passphrase.ts";
 import { createShell } from "./support/handfast.ts";
 
 test("init makes an authority and says what peers trust, and that the keys are clear", async (context) => {
@@ -132,4 +133,13 @@ test("S46: what the authority may name can be narrowed, and it keeps to it", asy
   assert.equal(outside.code, 1);
   assert.match(outside.stderr, /^error: .* would not verify: .+\nhint: /);
   assert.deepEqual(readdirSync(join(home, "certs")), ["api.bank.example"]);
+});
+
+test("S53: the variable that names the passphrase file is gone once it was read", async (context) => {
+  const { folder } = createShell(context);
+  const file = join(folder, "passphrase");
+  writeFileSync(file, "correct horse\n");
+  const env: NodeJS.ProcessEnv = { HANDFAST_PASSPHRASE_FILE: file, OTHER: "stays" };
+  assert.equal(await passphraseFromFile({ env }, {}), "correct horse");
+  assert.deepEqual(env, { OTHER: "stays" });
 });
