@@ -31,7 +31,6 @@ export type {
   DecidingPolicy,
   DecisionEvent,
   LivePolicy,
-  PolicyDecision,
   ServerPolicy,
 } from "./interceptors/authorise.ts";
 export type { RateLimitOptions, RateLimitRule } from "./interceptors/rate-limit.ts";

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compilePolicy, parsePolicy } from "@handfast/policy";
+import type { AuditEvent } from "@handfast/policy";
 import {
   GrpcError,
   allowEveryAdmittedPeer,
@@ -84,7 +85,7 @@ test("a policy sees the headers of a call, joined, and only that a -bin header i
   const policy: DecidingPolicy = {
     decide(request) {
       seen.push({ ...request.headers });
-      return { allowed: true, rule: "" };
+      return { allowed: true, rule: "", reason: "allow-rule" };
     },
   };
   await using bank = await serve({ policy });
@@ -99,7 +100,7 @@ test("S27 without a peer a call is UNAUTHENTICATED before the policy is asked, i
   const policy: DecidingPolicy = {
     decide() {
       asked += 1;
-      return { allowed: true, rule: "" };
+      return { allowed: true, rule: "", reason: "allow-rule" };
     },
   };
   const plaintext = createServer({ dangerouslyPlaintext: true, policy });
@@ -188,6 +189,88 @@ test("S13 a stream that a new policy denies ends with PERMISSION_DENIED within a
     swaps.map(({ identity, allowed }) => [identity, allowed]),
     [["spiffe://handfast.test/alice", false]],
   );
+});
+
+test("decisions are audited as the document asks, before any handler runs", async () => {
+  const logged: AuditEvent[] = [];
+  const written = Promise.withResolvers<void>();
+  const seen = recorder<string>();
+  const document = {
+    name: "audited",
+    allow_rules: [{ name: "one", request: { paths: ["*/EmptyCall"] } }],
+    audit_logging_options: {
+      audit_condition: "ON_DENY_AND_ALLOW",
+      audit_loggers: [{ name: "test", config: {} }],
+    },
+  };
+  const log = (event: AuditEvent): Promise<void> => {
+    logged.push(event);
+    seen.add("logged");
+    return written.promise;
+  };
+  const policy = compilePolicy(parsePolicy(JSON.stringify(document)), {
+    auditLoggers: { test: () => ({ log }) },
+  });
+  await using bank = await serve({
+    policy,
+    handlers: {
+      emptyCall() {
+        seen.add("handled");
+        return {};
+      },
+    },
+  });
+  await using alice = await dial(bank.target);
+  const allowed = alice.client.emptyCall({});
+  await seen.next((what) => what === "logged");
+  assert.deepEqual(seen.items, ["logged"]);
+  written.resolve();
+  await allowed;
+  assert.deepEqual(seen.items, ["logged", "handled"]);
+  await failure(alice.client.unaryCall({}));
+  assert.deepEqual(
+    logged.map((event) => [
+      event.fullMethodName,
+      event.authorized,
+      event.matchedRule,
+      event.identity,
+    ]),
+    [
+      ["/grpc.testing.TestService/EmptyCall", true, "one", "spiffe://handfast.test/alice"],
+      ["/grpc.testing.TestService/UnaryCall", false, "", "spiffe://handfast.test/alice"],
+    ],
+  );
+  assert.match(logged[0]?.fingerprint ?? "", /^[0-9a-f]{64}$/);
+});
+
+test("S36 a decision that cannot be recorded is not acted on", async () => {
+  let ran = 0;
+  const fails: NonNullable<DecidingPolicy["audit"]>[] = [
+    () => {
+      throw new Error("the queue is full");
+    },
+    () => Promise.reject(new Error("the disk is full")),
+  ];
+  for (const audit of fails) {
+    const policy = { ...allowEveryAdmittedPeer(), audit };
+    await using bank = await serve({
+      policy,
+      handlers: {
+        emptyCall() {
+          ran += 1;
+          return {};
+        },
+      },
+    });
+    await using alice = await dial(bank.target, { retry: "never" });
+    const error = await failure(alice.client.emptyCall({}));
+    assert.ok(error instanceof GrpcError);
+    assert.deepEqual(
+      [error.code, error.message],
+      ["UNAVAILABLE", "the decision could not be recorded"],
+    );
+  }
+  assert.equal(ran, 0);
 });
 
 test("S40 the body of a denied call is not read", async () => {

@@ -5,6 +5,7 @@ import type { DecidableCall, DecisionEvent, ServerPolicy } from "../interceptors
 import type { GrpcError } from "../errors.ts";
 import { Metadata } from "../metadata.ts";
 import { connectionPrincipal } from "../principal.ts";
+import type { GateOutcome } from "../server/interceptor.ts";
 import { requestIdOf } from "../server/call.ts";
 import { fromJs } from "./metadata.ts";
 import { peerOf } from "./peer.ts";
@@ -51,9 +52,13 @@ export function policyInterceptor(
               requestHeaders,
               abort: end,
             };
-            const refused = authoriser.gate(decided);
-            if (refused === undefined) deliver(headers);
-            else end(refused);
+            const settle = (refused: GateOutcome): void => {
+              if (refused === undefined) deliver(headers);
+              else end(refused);
+            };
+            const outcome = authoriser.gate(decided);
+            if (outcome instanceof Promise) void outcome.then(settle);
+            else settle(outcome);
           },
           onCancel() {
             if (decided !== undefined) authoriser.ended(decided);

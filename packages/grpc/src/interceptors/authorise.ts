@@ -1,19 +1,15 @@
 import { deniedMessage } from "@handfast/policy";
-import type { DecisionRequest } from "@handfast/policy";
+import type { AuditCall, AuditDecision, Decision, DecisionRequest } from "@handfast/policy";
 import { GrpcError } from "../errors.ts";
 import type { ReadonlyMetadata } from "../metadata.ts";
 import type { OpenCall } from "../server/call.ts";
+import type { GateOutcome } from "../server/interceptor.ts";
 
 /** A policy as a server asks it; what `compilePolicy` makes is one. */
 export interface DecidingPolicy {
-  decide(request: DecisionRequest): PolicyDecision;
-}
-
-/** What a policy decided. */
-export interface PolicyDecision {
-  readonly allowed: boolean;
-  /** The name of the rule that led to it; "" if none did. */
-  readonly rule: string;
+  decide(request: DecisionRequest): Decision;
+  /** Records a decision; a promise stands for "the reply has to wait", a throw refuses the call. */
+  readonly audit?: AuditDecision;
 }
 
 /** A policy that may be replaced while calls are open: these are then decided again (security.md S13). */
@@ -28,7 +24,7 @@ export type ServerPolicy = DecidingPolicy | LivePolicy;
 
 /** The policy that has to be written out where there is none: whoever was admitted may call everything. */
 export function allowEveryAdmittedPeer(): DecidingPolicy {
-  return { decide: () => ({ allowed: true, rule: "" }) };
+  return { decide: () => ({ allowed: true, rule: "", reason: "allow-rule" }) };
 }
 
 /** One decision, for an audit. */
@@ -64,7 +60,7 @@ export interface AuthoriserOptions<Call extends DecidableCall> {
 /** Decides calls as they come, and open ones again when the policy changes. */
 export interface Authoriser<Call extends DecidableCall> {
   /** The end of a call that is not allowed; looks at its head alone. */
-  gate(call: Call): GrpcError | undefined;
+  gate(call: Call): GateOutcome | Promise<GateOutcome>;
   /** Whether the caller of this call might call another method, with the same headers; not recorded. */
   mayCall(call: Call, path: string): boolean;
   /** A call that had passed the gate has ended. */
@@ -77,8 +73,10 @@ export function createAuthoriser<Call extends DecidableCall>(
   options: AuthoriserOptions<Call>,
 ): Authoriser<Call> {
   const live = "onChange" in options.policy ? options.policy : undefined;
-  const open = new Set<Call>();
-  const stop = live?.onChange(() => decideAgain(open.values()));
+  const open = new Map<Call, DecisionRequest>();
+  const stop = live?.onChange(() => decideAgain(open.entries()));
+  const current = (): DecidingPolicy =>
+    "onChange" in options.policy ? options.policy.current : options.policy;
 
   return {
     gate(call) {
@@ -86,51 +84,77 @@ export function createAuthoriser<Call extends DecidableCall>(
       if (call.peer === undefined && options.unauthenticatedPeers === "refuse") {
         return new GrpcError("UNAUTHENTICATED", "no verified client certificate");
       }
-      if (!decide(call, "start")) return denied();
-      if (live !== undefined) open.add(call);
-      return undefined;
+      const request = requestOf(call, call.method);
+      const policy = current();
+      const decision = policy.decide(request);
+      if (decision.allowed && live !== undefined) open.set(call, request);
+      tell(call, decision, "start");
+      return record(() => policy.audit?.(decision, auditOf(call, request, "start")), decision);
     },
-    mayCall: (call, path) => ask(call, path).allowed,
+    mayCall: (call, path) => current().decide(requestOf(call, path)).allowed,
     ended: (call) => void open.delete(call),
     close: () => stop?.(),
   };
 
-  function decide(call: Call, phase: DecisionEvent["phase"]): boolean {
-    const { allowed, rule } = ask(call, call.method);
-    if (phase === "start" || !allowed) {
-      options.onDecision({
-        phase,
-        method: call.method,
-        requestId: call.requestId,
-        identity: call.peer?.identity,
-        remoteAddress: call.remoteAddress,
-        allowed,
-        rule,
-      });
-    }
-    return allowed;
-  }
-
-  function ask(call: Call, path: string): PolicyDecision {
-    const policy = "onChange" in options.policy ? options.policy.current : options.policy;
-    return policy.decide({
-      principal: call.principal,
-      path,
-      // Read only if a rule asks for headers.
-      get headers() {
-        return headersOf(call.requestHeaders);
-      },
-    });
-  }
-
   /** One slice of the open calls; the rest goes on after other work of the event loop. */
-  function decideAgain(rest: Iterator<Call>): void {
+  function decideAgain(rest: Iterator<[Call, DecisionRequest]>): void {
     for (let count = 0; count < callsPerSlice; count++) {
       const next = rest.next();
       if (next.done === true) return;
-      if (!decide(next.value, "swap")) next.value.abort(denied());
+      const [call, request] = next.value;
+      const policy = current();
+      const decision = policy.decide(request);
+      if (decision.allowed) continue;
+      call.abort(denied());
+      tell(call, decision, "swap");
+      void record(() => policy.audit?.(decision, auditOf(call, request, "swap")), decision);
     }
     setImmediate(decideAgain, rest);
+  }
+
+  function tell(call: Call, { allowed, rule }: Decision, phase: DecisionEvent["phase"]): void {
+    const { method, requestId, peer, remoteAddress } = call;
+    const identity = peer?.identity;
+    options.onDecision({ phase, method, requestId, identity, remoteAddress, allowed, rule });
+  }
+}
+
+/** What is asked of a policy. The headers are read only if a rule asks for them, and once. */
+function requestOf(call: DecidableCall, path: string): DecisionRequest {
+  let headers: Record<string, string> | undefined;
+  return {
+    principal: call.principal,
+    path,
+    get headers() {
+      return (headers ??= headersOf(call.requestHeaders));
+    },
+  };
+}
+
+function auditOf(
+  { peer, remoteAddress, requestId }: DecidableCall,
+  request: DecisionRequest,
+  phase: AuditCall["phase"],
+): AuditCall {
+  const { identity, fingerprint, serialNumber } = peer ?? {};
+  return { request, phase, identity, fingerprint, serialNumber, remoteAddress, requestId };
+}
+
+/**
+ * Has a decision recorded, and gives the outcome: at once, or when a record that the call has to wait for
+ * is on disk. A decision that cannot be recorded is not acted on: the call is refused.
+ */
+function record(
+  audit: () => Promise<void> | undefined,
+  { allowed }: Decision,
+): GateOutcome | Promise<GateOutcome> {
+  const outcome = allowed ? undefined : denied();
+  const failed = (cause: unknown): GrpcError =>
+    new GrpcError("UNAVAILABLE", "the decision could not be recorded", { cause });
+  try {
+    return audit()?.then(() => outcome, failed) ?? outcome;
+  } catch (thrown) {
+    return failed(thrown);
   }
 }
 

@@ -9,9 +9,11 @@ import type { OpenCall, ServerCall } from "./call.ts";
  */
 export type ServerInterceptor = (call: ServerCall, next: Next) => Promise<void>;
 
+/** Why a call goes no further; undefined if it does. */
+export type GateOutcome = GrpcError | undefined;
+
 /**
- * Looks at a call before anything of its body is read, synchronously; an error returned is the call's end.
- * Rate limits and policy decisions are gates, so that a refused call costs no more than its head
- * (security.md S40).
+ * Looks at a call before anything of its body is read. Rate limits and policy decisions are gates, so that a
+ * refused call costs no more than its head (security.md S40).
  */
-export type Gate = (call: OpenCall) => GrpcError | undefined;
+export type Gate = (call: OpenCall) => GateOutcome | Promise<GateOutcome>;

@@ -26,7 +26,8 @@ export interface Passage {
 export async function serveCall(call: OpenCall, route: Route, passage: Passage): Promise<void> {
   try {
     for (const gate of passage.gates) {
-      const refused = gate(call);
+      const outcome = gate(call);
+      const refused = outcome instanceof Promise ? await call.orAborted(outcome) : outcome;
       if (refused !== undefined) throw refused;
     }
     await intercept(passage.interceptors, call, (taps) => invoke(call, route, taps));
