@@ -164,11 +164,13 @@ function connect(events: {
       if (toServer !== undefined) {
         moved += toServer.length;
         server.receive(toServer, now);
+        client.giveBack(toServer);
       }
       const toClient = server.takeOutput(now);
       if (toClient !== undefined) {
         moved += toClient.length;
         client.receive(toClient, now);
+        server.giveBack(toClient);
       }
     }
     return moved;

@@ -45,8 +45,13 @@ export interface Connection {
   tick(now: number): void;
   /** When to call `tick` at the latest; Infinity if never. Read it after each turn. */
   readonly nextTickAt: number;
-  /** Bytes for the transport, at most about `outputHighWater`; they are the driver's for ever. */
+  /** Bytes for the transport, at most about `outputHighWater`. They stay as they are until given back. */
   takeOutput(now: number): Uint8Array | undefined;
+  /**
+   * Gives back what `takeOutput` gave, once the transport has sent or copied it (in Node, in the callback
+   * of `write`). Optional: it saves allocations.
+   */
+  giveBack(output: Uint8Array): void;
   /** The transport ended or failed. */
   transportEnded(now: number, cause?: unknown): void;
 

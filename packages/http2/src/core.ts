@@ -147,6 +147,7 @@ export class Core {
   keepaliveDeadline: number = Infinity;
   nextStallLook: number = Infinity;
   outputStalledSince: number = -1;
+  slabDeadline: number = Infinity;
   pingCounter: number = 0;
   applicationPingAt: number = -1;
 

@@ -31,7 +31,7 @@ import { receiveBytes } from "./receive.ts";
 import { checkHeaders, pumpStreams, sendData, sendHeaders } from "./send.ts";
 import type { Data } from "./send.ts";
 import type { Stream } from "./stream.ts";
-import { nextTickAt, planStallLook, runDeadlines } from "./timing.ts";
+import { nextTickAt, planLooks, runDeadlines } from "./timing.ts";
 
 /** The commands over the core; one class for both roles. */
 export class Machine implements ServerConnection, ClientConnection<unknown> {
@@ -90,8 +90,12 @@ export class Machine implements ServerConnection, ClientConnection<unknown> {
     }
     const output = core.output.take();
     core.outputStalledSince = -1;
-    planStallLook(core, now);
+    planLooks(core, now, output !== undefined);
     return output;
+  }
+
+  giveBack(output: Uint8Array): void {
+    this.#core.output.giveBack(output);
   }
 
   transportEnded(now: number, cause?: unknown): void {

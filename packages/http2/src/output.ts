@@ -1,8 +1,9 @@
 /**
  * The bytes a connection has to send, gathered in one place so that a turn costs one write however many
- * streams it serves. What has been taken is never written to again: the next bytes go behind it in the
- * same slab, or in a new slab once the old one is full. So a taken view stays valid for as long as
- * the driver holds it, and nobody hands buffers back.
+ * streams it serves. What has been taken is not written to again before the driver gives it back: the
+ * next bytes go behind it in the same slab, or into a new slab when the old one is full. A driver that
+ * gives back what it has sent lets one slab serve for ever; one that does not costs allocations, nothing
+ * else.
  */
 export class Output {
   /** The slab. Readers of `bytes` must read it again after {@link reserve}, which may replace it. */
@@ -11,6 +12,8 @@ export class Output {
   start: number = 0;
   /** Where they end; writers move it. */
   end: number = 0;
+  /** Pieces of this slab that were taken and not given back. */
+  #lent: number = 0;
   #slabSize: number = smallestSlab;
 
   /** Octets waiting to be taken. */
@@ -21,7 +24,7 @@ export class Output {
   /** Makes room for `length` more octets and returns `end`, where they go. */
   reserve(length: number): number {
     if (this.end + length > this.bytes.length) {
-      this.#replaceSlab(length);
+      this.#makeRoom(length);
     }
     return this.end;
   }
@@ -39,37 +42,58 @@ export class Output {
     if (start === end) {
       return undefined;
     }
-    const taken = bytes.subarray(start, end);
     this.start = end;
-    if (taken.length * 2 < this.#slabSize && this.#slabSize > smallestSlab) {
-      this.#slabSize >>= 1;
+    this.#lent += 1;
+    return bytes.subarray(start, end);
+  }
+
+  /** Takes back what was taken: nobody reads it any more. */
+  giveBack(taken: Uint8Array): void {
+    if (taken.buffer !== this.bytes.buffer || this.#lent === 0) {
+      return;
     }
-    if (bytes.length - end < smallestRemainder) {
-      this.bytes = empty;
+    this.#lent -= 1;
+    if (this.#lent === 0 && this.start === this.end) {
       this.start = 0;
       this.end = 0;
     }
-    return taken;
   }
 
-  /** Slabs grow with what one turn sends, so that an idle connection keeps little and a busy one copies little. */
-  #replaceSlab(length: number): void {
+  /** Lets go of the slab while nothing is gathered. */
+  shrink(): void {
+    if (this.start === this.end) {
+      this.#adopt(empty);
+      this.#slabSize = smallestSlab;
+    }
+  }
+
+  #makeRoom(length: number): void {
     const waiting = this.size;
     const needed = waiting + length;
-    let size = this.#slabSize;
-    while (size < needed * 2 && size < largestSlab) {
-      size *= 2;
+    if (this.#lent === 0 && needed <= this.bytes.length) {
+      this.bytes.copyWithin(0, this.start, this.end);
+      this.start = 0;
+      this.end = waiting;
+      return;
     }
-    this.#slabSize = size;
-    const slab = new Uint8Array(Math.max(size, needed));
+    // Slabs double with what is sent, so that a quiet connection keeps little and a busy one copies little.
+    while (this.#slabSize < needed * 2 && this.#slabSize < largestSlab) {
+      this.#slabSize *= 2;
+    }
+    const slab = new Uint8Array(Math.max(this.#slabSize, needed));
     slab.set(this.bytes.subarray(this.start, this.end));
+    this.#adopt(slab);
+    this.end = waiting;
+  }
+
+  #adopt(slab: Uint8Array): void {
     this.bytes = slab;
     this.start = 0;
-    this.end = waiting;
+    this.end = 0;
+    this.#lent = 0;
   }
 }
 
 const empty = new Uint8Array(0);
 const smallestSlab = 2_048;
 const largestSlab = 262_144;
-const smallestRemainder = 256;

@@ -24,6 +24,7 @@ export function nextTickAt(core: Core): number {
     core.unacknowledgedSettings[0]?.deadline ?? Infinity,
     core.keepaliveDeadline,
     core.nextStallLook,
+    core.slabDeadline,
     keepaliveDue(core),
     idleDue(core),
   );
@@ -62,13 +63,20 @@ export function runDeadlines(core: Core, now: number): void {
   if (now >= idleDue(core)) {
     beginShutdown(core, now);
   }
+  if (now >= core.slabDeadline) {
+    core.slabDeadline = Infinity;
+    core.output.shrink();
+  }
   if (now >= core.nextStallLook) {
     lookForStalls(core, now);
   }
 }
 
-/** Plans the next look for stalls, if there is anything that could stall. */
-export function planStallLook(core: Core, now: number): void {
+/** Output was taken: plans the next looks for what could stall and for memory that is no longer needed. */
+export function planLooks(core: Core, now: number, hasTaken: boolean): void {
+  if (hasTaken) {
+    core.slabDeadline = now + quietMs;
+  }
   const mayStall = core.queued > 0 || core.output.size > 0;
   if (!mayStall) {
     core.nextStallLook = Infinity;
@@ -120,3 +128,6 @@ function idleDue(core: Core): number {
   const { idleMs } = core.options;
   return idleMs > 0 && core.phase === "open" ? core.idleSince + idleMs : Infinity;
 }
+
+/** A connection that has sent nothing for so long keeps no memory to send from. */
+const quietMs = 1_000;

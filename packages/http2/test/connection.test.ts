@@ -252,7 +252,7 @@ test("a turn's output is bounded, and goes on when it has been taken", () => {
   assert.ok(sizes.reduce((sum, size) => sum + size, 0) > 500_000);
 });
 
-test("taken output is never written to again", () => {
+test("taken output is not written to again before it is given back", () => {
   const rig = startServer();
   rig.send(headersFrame(1), headersFrame(3));
   rig.side.respond(1, { head, data: ascii("first") });
@@ -401,21 +401,24 @@ test("before it knows the server's settings a client opens at most 100 streams",
 });
 
 test("a keepalive ping goes out after silence, and its answer resets the wait", () => {
-  const timing = { keepaliveMs: 1_000, keepaliveTimeoutMs: 500 };
+  const timing = { keepaliveMs: 10_000, keepaliveTimeoutMs: 500 };
   const rig = startClient({ timing });
+  assert.deepEqual(rig.tickAt(2_000), []);
   assert.equal(rig.side.nextTickAt, Infinity, "no stream, no ping");
   openRequest(rig);
   rig.output();
-  assert.equal(rig.side.nextTickAt, 1_000);
-  const [ping] = rig.tickAt(1_000);
+  assert.deepEqual(rig.tickAt(3_000), []);
+  assert.equal(rig.side.nextTickAt, 10_000);
+  const [ping] = rig.tickAt(10_000);
   assert.equal(ping?.type, frameTypes.PING);
-  assert.equal(rig.side.nextTickAt, 1_500);
-  rig.now = 1_100;
+  assert.equal(rig.side.nextTickAt, 10_500);
+  rig.now = 10_100;
   rig.send(frame(frameTypes.PING, flags.ACK, 0, ping.payload));
-  assert.equal(rig.side.nextTickAt, 2_100);
-  rig.tickAt(2_100);
+  rig.tickAt(11_100);
+  assert.equal(rig.side.nextTickAt, 20_100);
+  rig.tickAt(20_100);
   assert.equal(rig.side.phase, "open");
-  rig.tickAt(2_600);
+  rig.tickAt(20_600);
   assert.equal(eventsOf(rig.log, "close")[0]?.code, "PEER_SILENT");
   assert.deepEqual(
     eventsOf(rig.log, "reset").map(({ reset }) => reset.by),
