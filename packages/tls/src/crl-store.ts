@@ -1,3 +1,4 @@
+import { condemnsKey } from "@handfast/x509";
 import type { Certificate, Crl } from "@handfast/x509";
 
 import { reasonOf } from "./errors.ts";
@@ -46,7 +47,7 @@ export function createCrlStore({ now, changed, refused }: CrlStoreOptions): CrlS
   let waiting: { readonly crl: Crl; readonly from: string }[] = [];
   /** CAs by fingerprint, the one met longest ago first. */
   const met = new Map<string, Authority>();
-  /** Public keys of CAs that were revoked under any issuer (S8). */
+  /** Public keys of CAs that were revoked under any issuer, for a reason that speaks against the key (S8). */
   const revokedKeys = new Set<string>();
 
   async function offer(bytes: Uint8Array, from: string): Promise<Offer> {
@@ -148,8 +149,8 @@ export function createCrlStore({ now, changed, refused }: CrlStoreOptions): CrlS
   function noteRevoked({ authority, issuer }: Authority): void {
     if (issuer === undefined) return;
     const crl = active.get(authorityKey(issuer));
-    if (crl?.lookup(authority.serialNumber) !== undefined)
-      revokedKeys.add(publicKeyText(authority));
+    const entry = crl?.lookup(authority.serialNumber);
+    if (entry !== undefined && condemnsKey(entry.reason)) revokedKeys.add(publicKeyText(authority));
   }
 
   return {

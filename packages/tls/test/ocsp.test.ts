@@ -134,7 +134,6 @@ test('under "admit" a client is admitted at once, and cut when the answer says r
 });
 
 test("S7: an answer signed by a CA that did not issue the certificate does not count", async () => {
-  await using place = await responder();
   const { createTestAuthority } = await import("@handfast/x509/testing");
   const other = createTestAuthority();
   const http = createServer((request, response) => {

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { encodePem, issueCrl } from "@handfast/x509";
+import { certificatesToPem, encodePem, issueCertificate, issueCrl } from "@handfast/x509";
 import { createTestAuthority } from "@handfast/x509/testing";
 import type { TestAuthority, TestIdentity } from "@handfast/x509/testing";
 
@@ -258,6 +258,49 @@ test("S6: revoking an issuing CA refuses all its clients; the root is not looked
   await bank.mtls.reload();
   assert.match(await say(bank.mtls, carol), /^no CERTIFICATE_REVOKED/);
   assert.match(await say(bank.mtls, alice), /^hello/);
+});
+
+test("S8: a CA revoked under one root is refused through its cross-signed twin", async () => {
+  const other = createTestAuthority({ commonName: "Other Root" });
+  const issuing = authority.intermediate({ commonName: "Issuing" });
+  const carol = issuing.issue({ name: "carol" });
+  const twin = issueCertificate({
+    profile: "issuing",
+    subject: issuing.certificate.subject,
+    publicKey: issuing.certificate.publicKey,
+    issuer: other,
+    subjectAltNames: { uri: ["spiffe://handfast.test"] },
+    notBefore: new Date(Date.now() - hour),
+    notAfter: new Date(Date.now() + hour),
+  });
+  const throughTwin = {
+    ...carol,
+    certificateChainPem: certificatesToPem([carol.certificate, twin]),
+  };
+  const lists = crls([crl(), crl({ by: other }), crl({ by: issuing })]);
+  await using bank = await runtime(server, {
+    revocation: lists.source,
+    trust: trustFromMemory(authority.bundlePem + other.bundlePem),
+  });
+  assert.match(await say(bank.mtls, carol), /^hello/);
+  assert.match(await say(bank.mtls, throughTwin), /^hello/);
+  const list = issueCrl({
+    issuer: authority,
+    entries: [
+      {
+        serialNumber: issuing.certificate.serialNumber,
+        revokedAt: new Date(0),
+        reason: "keyCompromise",
+      },
+    ],
+    number: 2,
+    thisUpdate: new Date(Date.now() - hour),
+    nextUpdate: new Date(Date.now() + hour),
+  });
+  lists.put([list]);
+  await bank.mtls.reload();
+  assert.match(await say(bank.mtls, carol), /^no CERTIFICATE_REVOKED/);
+  assert.match(await say(bank.mtls, throughTwin), /^no CERTIFICATE_REVOKED/);
 });
 
 test("S1: a list that came before its signer was known waits, and counts once the signer is met", async () => {
