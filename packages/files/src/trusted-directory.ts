@@ -9,7 +9,7 @@ import { FilesError } from "./errors.ts";
  * A link on the way is followed only if root or this process's user owns it. With `trusted`, every
  * directory passed must belong to one of the two and be writable by its owner alone; a sticky
  * directory of root's (`/tmp`) is accepted on the way, since nobody can replace what is ours in it,
- * but not as the end. An access list that lets others write shows as a group that may write.
+ * and as the end only with `stickyEnd`: for making a directory there, not a file. An access list that lets others write shows as a group that may write.
  *
  * Windows has no owners or modes to look at: there the path is only resolved.
  *
@@ -17,14 +17,14 @@ import { FilesError } from "./errors.ts";
  */
 export async function walkToDirectory(
   path: string,
-  options: { trusted: boolean },
+  options: { trusted: boolean; stickyEnd?: boolean },
 ): Promise<string> {
   const { root } = parse(resolve(path));
   if (process.platform === "win32") return resolve(path);
   let pending = segmentsOf(resolve(path));
   let current = root;
   let links = 0;
-  const { trusted } = options;
+  const { trusted, stickyEnd = false } = options;
   if (trusted) checkDirectory(current, await lstat(current), { last: false });
   for (let segment = pending.shift(); segment !== undefined; segment = pending.shift()) {
     const next = join(current, segment);
@@ -45,7 +45,7 @@ export async function walkToDirectory(
       throw new FilesError("FILE_NOT_FOUND", `${next}: expected a directory`);
     }
   }
-  if (trusted) checkDirectory(current, await lstat(current), { last: true });
+  if (trusted) checkDirectory(current, await lstat(current), { last: !stickyEnd });
   return current;
 }
 

@@ -85,7 +85,7 @@ export async function createDirectory(
   try {
     const missing = await missingFrom(absolute);
     for (const directory of missing) {
-      const parent = await walkToDirectory(dirname(directory), { trusted });
+      const parent = await walkToDirectory(dirname(directory), { trusted, stickyEnd: true });
       await makeOne(join(parent, basename(directory)), mode);
       await syncDirectory(parent);
     }

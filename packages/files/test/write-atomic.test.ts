@@ -253,3 +253,17 @@ for (const kind of ["fresh", "overwrite"] as const) {
 }
 
 const killer = fileURLToPath(new URL("support/kill-at-step.ts", import.meta.url));
+
+test(
+  "S56: a directory may be made in the sticky /tmp, a file may not",
+  onPosix,
+  async (context) => {
+    const folder = temporaryDirectory(context);
+    chmodSync(folder, 0o1777);
+    await createDirectory(join(folder, "home"), { trustedDirectory: true });
+    assert.equal(statSync(join(folder, "home")).mode & 0o777, 0o700);
+    await assert.rejects(writeFileAtomic(join(folder, "key"), "k", { trustedDirectory: true }), {
+      code: "DIRECTORY_UNTRUSTED",
+    });
+  },
+);
