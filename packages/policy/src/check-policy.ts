@@ -270,13 +270,9 @@ function checkAudit({ auditLogging }: PolicyDocument): readonly PolicyFinding[] 
  * covers another covers its first path and its first principal.
  */
 function createCoverIndex(rules: readonly Placed[]): (narrow: Rule) => readonly Placed[] {
-  const byPath = createPatternIndex(
-    rules.flatMap(({ rule }, index) => (rule.paths ?? []).map((path) => [path, index] as const)),
-  );
-  const byPrincipal = createPatternIndex(
-    rules.flatMap(({ rule }, index) =>
-      (rule.principals ?? []).map((pattern) => [lowered(pattern), index] as const),
-    ),
+  const byPath = createListIndex(rules.map(({ rule }) => rule.paths ?? []));
+  const byPrincipal = createListIndex(
+    rules.map(({ rule }) => (rule.principals ?? []).map(lowered)),
   );
   const anyPath = rules.flatMap(({ rule }, index) => (rule.paths === undefined ? [index] : []));
   const anyPrincipal = rules.flatMap(({ rule }, index) =>
@@ -285,11 +281,11 @@ function createCoverIndex(rules: readonly Placed[]): (narrow: Rule) => readonly 
   return (narrow) => {
     const [path] = narrow.paths ?? [];
     const [principal] = narrow.principals ?? [];
-    const pathCandidates = path === undefined ? anyPath : [...anyPath, ...candidates(byPath, path)];
+    const pathCandidates = path === undefined ? anyPath : [...anyPath, ...byPath(path)];
     const principalCandidates =
       principal === undefined
         ? anyPrincipal
-        : [...anyPrincipal, ...candidates(byPrincipal, lowered(principal))];
+        : [...anyPrincipal, ...byPrincipal(lowered(principal))];
     const fewer =
       pathCandidates.length < principalCandidates.length ? pathCandidates : principalCandidates;
     return [...new Set(fewer)]
@@ -299,12 +295,23 @@ function createCoverIndex(rules: readonly Placed[]): (narrow: Rule) => readonly 
   };
 }
 
-/** What covers a pattern also matches its literal; `*` alone has a literal that only it matches. */
-function candidates(
-  index: ReturnType<typeof createPatternIndex>,
-  { kind, literal }: Pattern,
-): readonly number[] {
-  return index.find(kind === "present" ? "*" : literal);
+/** Finds the lists that have a pattern which may cover another: one that matches its literal. */
+function createListIndex(
+  lists: readonly (readonly Pattern[])[],
+): (narrow: Pattern) => readonly number[] {
+  const uses = new Map<string, { pattern: Pattern; lists: number[] }>();
+  for (const [list, patterns] of lists.entries()) {
+    for (const pattern of patterns) {
+      const key = formatPattern(pattern);
+      const use = uses.get(key);
+      if (use === undefined) uses.set(key, { pattern, lists: [list] });
+      else use.lists.push(list);
+    }
+  }
+  const all = [...uses.values()];
+  const index = createPatternIndex(all.map(({ pattern }, id) => [pattern, id]));
+  return ({ kind, literal }) =>
+    index.find(kind === "present" ? "*" : literal).flatMap((id) => all[id]?.lists ?? []);
 }
 
 function lowered({ kind, literal }: Pattern): Pattern {

@@ -82,7 +82,7 @@ export function compilePolicy(
         : createAudit(document, { factories: auditLoggers, now }),
     decide(request) {
       try {
-        if (typeof request.path !== "string") return fault;
+        requireString(request.path);
         return decideOrThrow(request);
       } catch {
         return fault;
@@ -130,9 +130,12 @@ function indexRules(rules: readonly Rule[]): {
     : asWritten;
   const idOf = (pattern: Pattern): number => numbers.get(formatPattern(pattern))?.[1] ?? 0;
 
-  const findUri = (uri: string): readonly number[] => (uri === "" ? [] : asWritten.find(uri));
+  const findUri = (uri: string): readonly number[] =>
+    requireString(uri) === "" ? [] : asWritten.find(uri);
   const findDns = (dns: string): readonly number[] =>
-    dns === "" ? [] : inLowerCase.find(lowerAscii(dns));
+    requireString(dns) === "" ? [] : inLowerCase.find(lowerAscii(dns));
+  const findSubject = (subject: string): readonly number[] =>
+    asWritten.find(requireString(subject));
   return {
     index: createRuleIndex(
       rules.map(({ principals, paths, headers }) => ({
@@ -146,15 +149,15 @@ function indexRules(rules: readonly Rule[]): {
       if (!authenticated) return [];
       if (uriSans.length > 0) return findAll(uriSans, findUri);
       if (dnsSans.length > 0) return findAll(dnsSans, findDns);
-      return asWritten.find(subject);
+      return findSubject(subject);
     },
     /** Every name of every kind: nobody escapes a deny rule by having one more (S26). */
     namesForDeny({ authenticated, uriSans, dnsSans, subject }) {
       if (!authenticated) return [];
-      const ids = [...findAll(uriSans, findUri), ...findAll(dnsSans, findDns)];
       const isOnlyName = uriSans.length + dnsSans.length === 0;
-      if (subject !== "" || isOnlyName) ids.push(...asWritten.find(subject));
-      return ids;
+      if (isOnlyName) return findSubject(subject);
+      const ids = together(findAll(uriSans, findUri), findAll(dnsSans, findDns));
+      return subject === "" ? ids : together(ids, findSubject(subject));
     },
   };
 }
@@ -163,8 +166,14 @@ function findAll(
   names: readonly string[],
   find: (name: string) => readonly number[],
 ): readonly number[] {
-  const [first = ""] = names;
+  const [first] = names;
+  if (first === undefined) return [];
   return names.length === 1 ? find(first) : names.flatMap(find);
+}
+
+function together(left: readonly number[], right: readonly number[]): readonly number[] {
+  if (left.length === 0) return right;
+  return right.length === 0 ? left : [...left, ...right];
 }
 
 function compileHeaders(rules: readonly HeaderRule[]): (request: DecisionRequest) => boolean {
@@ -184,7 +193,13 @@ function compileHeaders(rules: readonly HeaderRule[]): (request: DecisionRequest
   };
 }
 
-/** What the types promise is checked here: headers come from the wire. */
+/** What the types promise is checked where it would otherwise lead to "does not match": a deny rule. */
+function requireString(value: unknown): string {
+  if (typeof value === "string") return value;
+  throw new TypeError("a path and the names of a principal are strings");
+}
+
+/** The same for headers, which come from the wire. */
 function joined(value: unknown): string | undefined {
   if (typeof value === "string" || value === undefined) return value;
   if (Array.isArray(value) && value.every((element) => typeof element === "string")) {

@@ -6,7 +6,7 @@ export interface PatternIndex {
   find(value: string): readonly number[];
 }
 
-/** Indexes patterns by the ids given with them; several may share a pattern. */
+/** Indexes patterns by the ids given with them; `*` is to be given at most once. */
 export function createPatternIndex(
   entries: Iterable<readonly [pattern: Pattern, id: number]>,
 ): PatternIndex {
@@ -20,22 +20,21 @@ export function createPatternIndex(
     else if (kind === "suffix") insert(suffixes, reverse(literal), id);
     else append(exact, { key: literal, id });
   }
+  // What an exact pattern finds is known beforehand, but for prefixes and suffixes.
+  for (const [literal, ids] of exact) if (literal !== "") ids.push(...present);
+  const findExact = (value: string): readonly number[] =>
+    exact.get(value) ?? (value === "" ? nothing : present);
+  if (prefixes.children.size + suffixes.children.size === 0) return { find: findExact };
+
   const memo = createMemo();
-
-  function search(value: string): readonly number[] {
-    const found = [...(exact.get(value) ?? [])];
-    if (value === "") return found;
-    found.push(...present);
-    walk(prefixes, { value, start: 0, step: 1, into: found });
-    walk(suffixes, { value, start: value.length - 1, step: -1, into: found });
-    return found;
-  }
-
   return {
     find(value) {
       const known = memo.recall(value);
       if (known !== undefined) return known;
-      const found = search(value);
+      const walked: number[] = [];
+      walk(prefixes, { value, start: 0, step: 1, into: walked });
+      walk(suffixes, { value, start: value.length - 1, step: -1, into: walked });
+      const found = walked.length === 0 ? findExact(value) : [...findExact(value), ...walked];
       memo.remember(value, found);
       return found;
     },
@@ -120,6 +119,7 @@ function walk(
   const { value, step, into } = on;
   let branch = root;
   let at = on.start;
+  // Beyond either end the code is NaN, which leads nowhere.
   for (;;) {
     const child = branch.children.get(value.charCodeAt(at));
     if (child === undefined) return;
@@ -149,5 +149,6 @@ function append(to: Map<string, number[]>, entry: { key: string; id: number }): 
   else ids.push(entry.id);
 }
 
+const nothing: readonly number[] = [];
 const generationSize = 2048;
 const maxRememberedLength = 512;
