@@ -15,19 +15,25 @@ export async function measure(
   rounds: number,
 ): Promise<ReadonlyMap<string, number>> {
   const samples = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
-  for (let round = -2; round < rounds; round++) {
+  for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
     for (const { batch, name, run } of contenders) {
-      const started = process.hrtime.bigint();
+      const started = cpuMicros();
       for (let i = 0; i < batch; i++) {
         const result = run();
         if (result instanceof Promise) await result;
       }
-      const micros = Number(process.hrtime.bigint() - started) / 1000 / batch;
+      const micros = (cpuMicros() - started) / batch;
       // The first rounds are for the compiler.
       if (round >= 0) samples.get(name)?.push(micros);
     }
   }
   return new Map([...samples].map(([name, all]) => [name, median(all)]));
+}
+
+/** CPU time of this thread, so that other work on the machine does not show. */
+export function cpuMicros(): number {
+  const { system, user } = process.threadCpuUsage();
+  return user + system;
 }
 
 export function median(values: readonly number[]): number {
@@ -42,3 +48,5 @@ export function print(name: string, micros: number, remark = ""): void {
     `  ${name.padEnd(38)} ${rate.padStart(9)} /s   ${micros.toFixed(1).padStart(9)} µs   ${remark}`,
   );
 }
+
+const WARM_UP_ROUNDS = 8;

@@ -121,12 +121,11 @@ export function groupNames(all: readonly GeneralName[]): SubjectAltNames {
  * @throws X509Error NAME_INVALID for a name that our own reader would refuse
  */
 export function encodeSubjectAltNames(names: SubjectAltNameInput): DerValue[] {
-  return [
-    ...(names.dns ?? []).map((value) => encodeGeneralName({ type: "dns", value })),
-    ...(names.ip ?? []).map((value) => encodeGeneralName({ type: "ip", value })),
-    ...(names.uri ?? []).map((value) => encodeGeneralName({ type: "uri", value })),
-    ...(names.email ?? []).map((value) => encodeGeneralName({ type: "email", value })),
-  ];
+  const list: DerValue[] = [];
+  for (const type of INPUT_KINDS) {
+    for (const value of names[type] ?? []) list.push(encodeGeneralName({ type, value }));
+  }
+  return list;
 }
 
 /**
@@ -210,6 +209,7 @@ function invalidName(kind: string, problem: string): X509Error {
   return new X509Error("NAME_INVALID", `${kind} ${problem}`);
 }
 
+const INPUT_KINDS = ["dns", "ip", "uri", "email"] as const;
 const LABEL = "[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?";
 const DNS_NAME = new RegExp(`^(?=.{1,253}$)${LABEL}(?:\\.${LABEL})*$`);
 const IPV4_LIKE = /^\d{1,3}(?:\.\d{1,3}){3}$/;

@@ -28,7 +28,7 @@ import {
 } from "./extensions.ts";
 import { encodeSubjectAltNames, type SubjectAltNameInput } from "./general-name.ts";
 import { serialNumberBytes, type SerialNumber } from "./identifiers.ts";
-import { exportPublicKey, publicKeyMatches } from "./keys.ts";
+import { exportPublicKey, p256PointOf, publicKeyMatches } from "./keys.ts";
 import { encodeNameConstraints, type NameConstraintsInput } from "./name-constraints-extension.ts";
 import type { Name } from "./name.ts";
 import { OID } from "./oid.ts";
@@ -41,6 +41,8 @@ import { parseSpiffeId } from "./spiffe-id.ts";
 export interface Issuer {
   readonly certificate: Certificate;
   readonly signer: Signer;
+  /** The authority key identifier extension of everything issued, encoded. */
+  readonly authorityKeyExtension: Uint8Array;
   /** The magnitude of a fresh random serial number. */
   readonly nextSerialNumber: () => Uint8Array;
 }
@@ -91,7 +93,7 @@ export function issueCertificate(options: IssueCertificateOptions): Certificate 
   const rules = profiles[options.profile];
   checkContents(options, rules);
   const key = subjectKey(options.publicKey);
-  const { signer, name, keyIdentifier, nextSerialNumber } = signingSide(options, key);
+  const { authorityKeyExtension, name, nextSerialNumber, signer } = signingSide(options, key);
   const tbs = encodeDer(
     sequence([
       VERSION_3,
@@ -101,7 +103,14 @@ export function issueCertificate(options: IssueCertificateOptions): Certificate 
       sequence([time(options.notBefore), time(options.notAfter)]),
       options.subject.der,
       key.der,
-      context(3, [sequence(extensionsFor(options, rules, key.identifier, keyIdentifier))]),
+      context(3, [
+        sequence([
+          ...firstExtensions(options, rules),
+          subjectKeyIdentifierExtension(key.identifier),
+          authorityKeyExtension,
+          ...moreExtensions(options, rules),
+        ]),
+      ]),
     ]),
   );
   const signature = bitString(signer.sign(tbs));
@@ -131,7 +140,16 @@ export function createIssuer(certificate: Certificate, privateKey: KeyObject): I
       `private key does not belong to ${certificate.subject.text}`,
     );
   }
-  return { certificate, signer: createSigner(privateKey), nextSerialNumber: createSerialNumbers() };
+  return {
+    certificate,
+    signer: createSigner(privateKey),
+    authorityKeyExtension: encodeDer(
+      authorityKeyIdentifierExtension(
+        certificate.subjectKeyIdentifier ?? keyIdentifierOf(certificate.publicKeyInfo.bits),
+      ),
+    ),
+    nextSerialNumber: createSerialNumbers(),
+  };
 }
 
 /**
@@ -157,9 +175,10 @@ interface SubjectKey {
 }
 
 function subjectKey(publicKey: KeyObject | Uint8Array): SubjectKey {
-  const info = parsePublicKeyInfo(
-    publicKey instanceof Uint8Array ? publicKey : exportPublicKey(publicKey),
-  );
+  const der = publicKey instanceof Uint8Array ? publicKey : exportPublicKey(publicKey);
+  const point = p256PointOf(der);
+  if (point) return { der, identifier: keyIdentifierOf(point) };
+  const info = parsePublicKeyInfo(der);
   if (info.kind === "unknown" || (info.modulusBits !== undefined && info.modulusBits < 2048)) {
     throw new X509Error(
       "ALGORITHM_UNSUPPORTED",
@@ -173,32 +192,24 @@ function describeKey(info: { algorithm: string; modulusBits?: number }): string 
   return info.modulusBits === undefined ? info.algorithm : `RSA with ${info.modulusBits} bits`;
 }
 
-interface SigningSide extends Pick<Issuer, "signer" | "nextSerialNumber"> {
+interface SigningSide extends Omit<Issuer, "certificate"> {
   readonly name: Uint8Array;
-  readonly keyIdentifier: Uint8Array;
 }
 
 function signingSide(options: IssueCertificateOptions, key: SubjectKey): SigningSide {
   if (options.issuer === "self") {
     return {
-      signer: createSigner(options.privateKey),
-      nextSerialNumber: createSerialNumbers(),
       name: options.subject.der,
-      keyIdentifier: key.identifier,
+      signer: createSigner(options.privateKey),
+      authorityKeyExtension: encodeDer(authorityKeyIdentifierExtension(key.identifier)),
+      nextSerialNumber: createSerialNumbers(),
     };
   }
   const issuer =
     "signer" in options.issuer
       ? options.issuer
       : createIssuer(options.issuer.certificate, options.issuer.privateKey);
-  const { certificate, signer, nextSerialNumber } = issuer;
-  return {
-    signer,
-    nextSerialNumber,
-    name: certificate.subject.der,
-    keyIdentifier:
-      certificate.subjectKeyIdentifier ?? keyIdentifierOf(certificate.publicKeyInfo.bits),
-  };
+  return { ...issuer, name: issuer.certificate.subject.der };
 }
 
 function checkContents(options: IssueCertificateOptions, rules: ProfileRules): void {
@@ -243,18 +254,20 @@ function checkSvid(names: SubjectAltNameInput): void {
   }
 }
 
-function extensionsFor(
-  options: IssueCertificateOptions,
-  rules: ProfileRules,
-  subjectKeyIdentifier: Uint8Array,
-  authorityKeyIdentifier: Uint8Array,
-): DerValue[] {
-  const list: DerValue[] = [
-    basicConstraintsFor(options, rules),
-    ...(usageExtensions.get(options.profile) ?? []),
-    subjectKeyIdentifierExtension(subjectKeyIdentifier),
-    authorityKeyIdentifierExtension(authorityKeyIdentifier),
-  ];
+/** Basic constraints, key usage and extended key usage. */
+function firstExtensions(options: IssueCertificateOptions, rules: ProfileRules): DerValue[] {
+  const usages = usageExtensions.get(options.profile) ?? [];
+  if (!rules.ca) return [LEAF_CONSTRAINTS, ...usages];
+  const pathLength = options.pathLength ?? rules.pathLength;
+  const constraints =
+    pathLength === undefined || pathLength === "unlimited"
+      ? { ca: true }
+      : { ca: true, pathLength };
+  return [basicConstraintsExtension(constraints), ...usages];
+}
+
+function moreExtensions(options: IssueCertificateOptions, rules: ProfileRules): DerValue[] {
+  const list: DerValue[] = [];
   const names = encodeSubjectAltNames(options.subjectAltNames ?? {});
   if (names.length > 0) {
     list.push(subjectAltNameExtension(names, options.subject.attributes.length === 0));
@@ -270,16 +283,6 @@ function extensionsFor(
   if (options.noRevocationAvailable) list.push(noRevocationAvailableExtension());
   if (rules.ocspNoCheck) list.push(ocspNoCheckExtension());
   return list;
-}
-
-function basicConstraintsFor(options: IssueCertificateOptions, rules: ProfileRules): DerValue {
-  if (!rules.ca) return basicConstraintsExtension({ ca: false });
-  const pathLength = options.pathLength ?? rules.pathLength;
-  return basicConstraintsExtension(
-    pathLength === undefined || pathLength === "unlimited"
-      ? { ca: true }
-      : { ca: true, pathLength },
-  );
 }
 
 /**
@@ -302,6 +305,7 @@ function refused(message: string): X509Error {
 }
 
 const VERSION_3: DerNode = context(0, [integer(2)]);
+const LEAF_CONSTRAINTS: Uint8Array = encodeDer(basicConstraintsExtension({ ca: false }));
 const NAME_CONSTRAINTS: Uint8Array = oid(OID.nameConstraints);
 /** Key usage and extended key usage of each profile, encoded once. */
 const usageExtensions: ReadonlyMap<string, readonly Uint8Array[]> = new Map(

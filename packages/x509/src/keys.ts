@@ -71,6 +71,15 @@ export function exportPrivateKey(key: KeyObject): Uint8Array {
   return jwk ? p256PrivateKey(jwk) : key.export({ type: "pkcs8", format: "der" });
 }
 
+/** The point in an encoded P-256 key of the usual form; undefined for anything else. */
+export function p256PointOf(der: Uint8Array): Uint8Array | undefined {
+  if (der.length !== P256_SPKI_PREFIX.length + 64) return undefined;
+  for (let at = 0; at < P256_SPKI_PREFIX.length; at++) {
+    if (der[at] !== P256_SPKI_PREFIX[at]) return undefined;
+  }
+  return der.subarray(P256_SPKI_PREFIX.length - 1);
+}
+
 interface P256Key {
   readonly d: string;
   readonly x: string;

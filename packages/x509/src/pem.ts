@@ -9,9 +9,9 @@ export interface PemBlock {
 /** Writes one PEM block (RFC 7468 strict form: 64 columns, one line feed per line). */
 export function encodePem(label: string, der: Uint8Array): string {
   const base64 = Buffer.from(der.buffer, der.byteOffset, der.byteLength).toString("base64");
-  const lines: string[] = [];
-  for (let at = 0; at < base64.length; at += COLUMNS) lines.push(base64.slice(at, at + COLUMNS));
-  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
+  let text = `${BEGIN}${label}${DASHES}\n`;
+  for (let at = 0; at < base64.length; at += COLUMNS) text += `${base64.slice(at, at + COLUMNS)}\n`;
+  return `${text}${END}${label}${DASHES}\n`;
 }
 
 /**
