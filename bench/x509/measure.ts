@@ -6,14 +6,19 @@ export interface Contender {
   readonly batch: number;
 }
 
+/** What came out, by name of contender. */
+export interface Medians {
+  /** The median time of one run, in microseconds. */
+  micros(name: string): number;
+  /** How many runs of `name` fit into one of `reference`: the median of what each round says. */
+  speed(name: string, reference: string): number;
+}
+
 /**
- * Measures contenders side by side: each round gives every one its turn, so that a busy moment of
- * the machine hits all of them. Gives the median time of one run in microseconds, by name.
+ * Measures contenders side by side: each round gives every one its turn, so that a slow moment of
+ * the machine hits all of them, and speeds are compared within a round.
  */
-export async function measure(
-  contenders: readonly Contender[],
-  rounds: number,
-): Promise<ReadonlyMap<string, number>> {
+export async function measure(contenders: readonly Contender[], rounds: number): Promise<Medians> {
   const samples = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
   for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
     for (const { batch, name, run } of contenders) {
@@ -27,7 +32,14 @@ export async function measure(
       if (round >= 0) samples.get(name)?.push(micros);
     }
   }
-  return new Map([...samples].map(([name, all]) => [name, median(all)]));
+  const of = (name: string): readonly number[] => samples.get(name) ?? [];
+  return {
+    micros: (name) => median(of(name)),
+    speed: (name, reference) => {
+      const own = of(name);
+      return median(of(reference).map((micros, round) => micros / (own[round] ?? Number.NaN)));
+    },
+  };
 }
 
 /** CPU time of this thread, so that other work on the machine does not show. */
@@ -36,6 +48,7 @@ export function cpuMicros(): number {
   return user + system;
 }
 
+/** The middle of the values. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
