@@ -28,7 +28,7 @@ export interface WatchOptions {
 }
 
 /** What a watch looks at; the loop decides when. */
-export interface WatchSubject {
+interface WatchSubject {
   /** The directory whose events are listened to. */
   readonly directory: string;
   /** Looks once. `forced` reads even what seems untouched. Reports through `tell`, in order. */

@@ -71,7 +71,7 @@ export function signatureProblem(
 }
 
 /** The SHA-256 by which a head names its key. */
-export function keyHash(publicKey: KeyObject): string {
+function keyHash(publicKey: KeyObject): string {
   const der = publicKey.export({ type: "spki", format: "der" });
   return createHash("sha256").update(der).digest("hex");
 }

@@ -3,6 +3,15 @@
 // Whoever runs a server
 export { parsePolicy } from "./document.ts";
 export type { CertificateRulesDocument, PolicyDocument, RulesDocument } from "./document.ts";
+export { definePolicy } from "./define-policy.ts";
+export type {
+  AuditLoggingDefinition,
+  CertificateRuleDefinition,
+  CertificateRulesDefinition,
+  PolicyDefinition,
+  RuleDefinition,
+  RulesDefinition,
+} from "./define-policy.ts";
 export type { HeaderRule, ParsePolicyOptions, Rule } from "./rules.ts";
 export type { CertificateRule, IssuerMatch } from "./certificate-rules.ts";
 export type { Pattern } from "./pattern.ts";

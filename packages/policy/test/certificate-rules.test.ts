@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parsePolicy, PolicyError } from "../src/index.ts";
+import { definePolicy, parsePolicy, PolicyError } from "../src/index.ts";
 import type { Principal } from "../src/index.ts";
 import { caller, policyOf, verdict } from "./support/policies.ts";
 
@@ -92,6 +92,15 @@ test("S33: kinds that are named must all match, one value of each", () => {
   for (const kind of ["dns_sans", "uri_sans"] as const) {
     assert.equal(decided({ [kind]: rule[kind] }, alice), "allow", kind);
   }
+});
+
+test("a policy may be written in code, and is the one that its JSON is", () => {
+  const definition = {
+    name: "p",
+    certificate_rules: [{ name: "r", issuer, organizations: ["Bank"], methods }],
+  };
+  assert.deepEqual(definePolicy(definition), parsePolicy(JSON.stringify(definition)));
+  assert.throws(() => definePolicy({ name: "p", allow_rules: [] }), { code: "POLICY_INVALID" });
 });
 
 test("the first rule that matches is the one that is named", () => {
