@@ -30,7 +30,7 @@ export interface ChainFile {
 }
 
 /** What a chain file needs besides its path, which is free of symbolic links. */
-export interface ChainFileOptions {
+interface ChainFileOptions {
   readonly now: () => Date;
   /** The key that the last signature in the file must be of. */
   readonly publicKey: KeyObject;

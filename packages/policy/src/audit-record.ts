@@ -54,7 +54,7 @@ export function encodeRecord(
 }
 
 /** What the bytes at some place of a file are. */
-export type DecodedRecord =
+type DecodedRecord =
   | {
       readonly type: "record";
       readonly record: AuditRecord;

@@ -8,6 +8,7 @@ import type { Pattern } from "./pattern.ts";
 import { formatPattern, lowerAscii, matches } from "./pattern.ts";
 import type { Principal } from "./principal.ts";
 import { createRuleIndex } from "./rule-index.ts";
+import type { RuleIndex } from "./rule-index.ts";
 import type { HeaderRule, Rule } from "./rules.ts";
 
 /** One call, as far as a policy looks at it. */
@@ -111,7 +112,7 @@ function compileRules({ denyRules, allowRules }: RulesDocument): Decide {
 }
 
 function indexRules(rules: readonly Rule[]): {
-  index: ReturnType<typeof createRuleIndex<DecisionRequest>>;
+  index: RuleIndex<DecisionRequest>;
   namesForAllow: (principal: Principal) => readonly number[];
   namesForDeny: (principal: Principal) => readonly number[];
 } {

@@ -8,7 +8,7 @@ export type JsonValue =
   | ReadonlyMap<string, JsonValue>;
 
 /** Why a text is not strict JSON, and where. */
-export interface JsonProblem {
+interface JsonProblem {
   readonly problem: string;
   /** Counted from 1. */
   readonly line: number;

@@ -1,9 +1,10 @@
 import type { Pattern } from "./pattern.ts";
 import { formatPattern } from "./pattern.ts";
 import { createPatternIndex } from "./pattern-index.ts";
+import type { PatternIndex } from "./pattern-index.ts";
 
 /** A rule as the index sees it. */
-export interface IndexedRule<Request> {
+interface IndexedRule<Request> {
   /** Numbers that stand for names of callers, from 1; the rule may match where one is at hand. */
   readonly nameIds: readonly number[] | undefined;
   readonly paths: readonly Pattern[] | undefined;
@@ -124,7 +125,7 @@ function holds<Request>(candidate: Candidate<Request>, asked: Asked<Request>): b
 
 /** Gives each distinct path pattern a number from 1. */
 function numberPaths(rules: readonly { readonly paths: readonly Pattern[] | undefined }[]): {
-  index: ReturnType<typeof createPatternIndex>;
+  index: PatternIndex;
   idsOf: (patterns: readonly Pattern[]) => readonly number[];
 } {
   const entries = new Map<string, readonly [Pattern, number]>();
