@@ -141,9 +141,12 @@ function readRange(content: Uint8Array): NameSubtree {
   return { type: "ip", address: content.subarray(0, half), mask };
 }
 
+/** Ones, then zeros: the first octet that is not 0xff ends in zeros only, and the rest is zero. */
 function isPrefixMask(mask: Uint8Array): boolean {
-  const bits = Array.from(mask, (octet) => octet.toString(2).padStart(8, "0")).join("");
-  return !bits.includes("01");
+  const edge = mask.findIndex((octet) => octet !== 0xff);
+  if (edge < 0) return true;
+  const zeros = ~(mask[edge] as number) & 0xff;
+  return (zeros & (zeros + 1)) === 0 && mask.subarray(edge + 1).every((octet) => octet === 0);
 }
 
 function encodeSubtrees(input: NameSubtreeInput): DerValue[] {

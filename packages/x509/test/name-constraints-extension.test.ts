@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { createTestAuthority, type TestIssueOptions } from "@handfast/x509/testing";
 import { certificatesToPem, createName, trustDomainConstraints } from "@handfast/x509";
+import { context, contextPrimitive, DerReader, encodeDer, sequence } from "../src/der.ts";
+import { readNameConstraints } from "../src/name-constraints-extension.ts";
 import { openssl, withoutOpenssl } from "./openssl.ts";
 
 const root = createTestAuthority({ trustDomain: "example.org" });
@@ -101,4 +103,36 @@ describe("name constraints", () => {
       });
     });
   }
+});
+
+describe("an IP mask", () => {
+  const reads = (mask: readonly number[]): boolean => {
+    const base = contextPrimitive(7, Uint8Array.of(0, 0, 0, 0, ...mask));
+    const der = encodeDer(sequence([context(0, [sequence([base])])]));
+    try {
+      readNameConstraints(new DerReader(der));
+      return true;
+    } catch {
+      return false;
+    }
+  };
+
+  test("of each prefix length is read", () => {
+    for (let bits = 0; bits <= 32; bits++) {
+      const ones = 2 ** 32 - 2 ** (32 - bits);
+      assert.equal(reads([24, 16, 8, 0].map((shift) => (ones >>> shift) & 0xff)), true, `/${bits}`);
+    }
+  });
+
+  test("with a one after a zero is refused", () => {
+    for (const mask of [
+      [254, 255, 0, 0],
+      [255, 0, 0, 1],
+      [255, 253, 0, 0],
+      [127, 0, 0, 0],
+      [255, 160, 0, 0],
+    ]) {
+      assert.equal(reads(mask), false, mask.join("."));
+    }
+  });
 });
