@@ -6,7 +6,7 @@ import { existsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import type { TestContext } from "node:test";
 import { describeFailure } from "../src/program.ts";
 import { startBank } from "../src/server/start-bank.ts";
@@ -18,7 +18,7 @@ import { depositCommand, openCommand } from "./support/commands.ts";
 import { authority, bankFiles, createKeptLog, policyFile } from "./support/served-bank.ts";
 import { temporaryFolder } from "./support/temporary-folder.ts";
 
-test("the bank starts, serves a client's whole session, and stops on SIGTERM", async (t) => {
+test("a bank serves a session, keeps a second one off, is verified and backed up, and stops on SIGTERM", async (t) => {
   const settings = bankFiles(t);
   const bank = await startProgram(t, { ...settings, POLICY_FILE: policyFile });
   const client = await run("client.ts", ["--account", "abc"], clientSettings(t, bank.port));
@@ -26,23 +26,34 @@ test("the bank starts, serves a client's whole session, and stops on SIGTERM", a
   assert.equal(client.exitCode, 0);
   assert.match(client.stdout, /^connected; the bank says SERVING\nopened account abc of spiffe:/);
   assert.match(client.stdout, /closing balance +750\.00\n/);
-  const again = await run("client.ts", ["--account=abc"], clientSettings(t, bank.port));
-  assert.match(again.stdout, /account abc exists already\n/);
-  assert.match(again.stdout, /closing balance +1500\.00\n/);
-  bank.child.kill("SIGTERM");
-  const [exitCode] = (await once(bank.child, "exit")) as [number | null];
-  assert.equal(exitCode, 0);
-});
 
-test("a second bank on the same database does not start", async (t) => {
-  const settings = bankFiles(t);
-  await startProgram(t, settings);
-  const second = await run("main.ts", [], settings);
+  const copy = join(temporaryFolder(t), "copy.db");
+  const [second, again, verified, backup] = await Promise.all([
+    run("main.ts", [], settings),
+    run("client.ts", ["--account=abc"], clientSettings(t, bank.port)),
+    run("main.ts", ["verify"], settings),
+    run("main.ts", ["backup", copy], settings),
+  ]);
   assert.equal(second.exitCode, 1);
   assert.match(
     second.stderr,
     /^error: STORE_IN_USE: database .*: another process writes to it\nhint: /,
   );
+  assert.match(again.stdout, /account abc exists already\n/);
+  assert.match(again.stdout, /closing balance +1500\.00\n/);
+  assert.match(verified.stdout, /^2 accounts, \d operations, \d entries: every invariant holds\n$/);
+  assert.deepEqual([backup.exitCode, backup.stderr], [0, ""]);
+  assert.equal(statSync(copy).mode & 0o777, 0o600);
+  const path = settings.DATABASE_URL.slice("sqlite:".length);
+  assert.throws(() => backupSqlite(path, copy), { code: "STORE_UNREADABLE", message: /EEXIST/ });
+  const restored = await createSqliteStore({ path: copy, mode: "mtls" });
+  t.after(() => restored.close());
+  const alice = { owner: "spiffe://handfast.internal/alice", accountId: "abc" };
+  assert.ok(((await restored.account(alice))?.balance ?? 0n) >= 75_000n);
+
+  bank.child.kill("SIGTERM");
+  const [exitCode] = (await once(bank.child, "exit")) as [number | null];
+  assert.equal(exitCode, 0);
 });
 
 test("S22: what is wrong with the settings stops the start with one line and a hint", async (t) => {
@@ -84,7 +95,7 @@ test("flags and words that do not exist are wrong usage, and --help tells those 
     run("main.ts", ["--nothing"], settings),
     run("main.ts", ["nonsense"], settings),
     run("client.ts", ["--deposit", "1.234"], settings),
-    run("client.ts", ["--help"], {}),
+    run("main.ts", ["--help"], {}),
   ]);
   assert.match(flag.stderr, /^error: .*--nothing.*\nhint: --help lists the flags\n$/);
   assert.deepEqual([flag.exitCode, word.exitCode, amount.exitCode, help.exitCode], [2, 2, 2, 0]);
@@ -109,24 +120,6 @@ async function failureOfStart(env: Settings): Promise<string> {
   }
 }
 
-test("verify and backup work beside a running bank, and a backup opens as a bank", async (t) => {
-  const settings = bankFiles(t);
-  const bank = await startProgram(t, settings);
-  await run("client.ts", [], clientSettings(t, bank.port));
-  const verified = await run("main.ts", ["verify"], settings);
-  assert.equal(verified.stdout, "2 accounts, 3 operations, 4 entries: every invariant holds\n");
-  const copy = join(temporaryFolder(t), "copy.db");
-  const backup = await run("main.ts", ["backup", copy], settings);
-  assert.deepEqual([backup.exitCode, backup.stdout, backup.stderr], [0, verified.stdout, ""]);
-  assert.equal(statSync(copy).mode & 0o777, 0o600);
-  const path = settings.DATABASE_URL.slice("sqlite:".length);
-  assert.throws(() => backupSqlite(path, copy), { code: "STORE_UNREADABLE", message: /EEXIST/ });
-  const restored = await createSqliteStore({ path: copy, mode: "mtls" });
-  t.after(() => restored.close());
-  const alice = { owner: "spiffe://handfast.internal/alice", accountId: "12345" };
-  assert.equal((await restored.account(alice))?.balance, 75_000n);
-});
-
 test("verify names what is broken and fails; a backup of it leaves no file", async (t) => {
   const settings = bankFiles(t);
   const path = settings.DATABASE_URL.slice("sqlite:".length);
@@ -145,6 +138,9 @@ test("verify names what is broken and fails; a backup of it leaves no file", asy
   assert.equal(existsSync(copy), false);
   assert.throws(() => verifySqlite("/no/such.db"), { code: "STORE_UNREADABLE" });
 });
+
+/** What one process compiled the next need not. */
+const compileCache = temporaryFolder({ after });
 
 interface Finished {
   readonly exitCode: number | null;
@@ -172,7 +168,7 @@ function spawnProgram(file: string, args: readonly string[], env: Settings) {
   const path = join(import.meta.dirname, "../src", file);
   const options = ["--conditions=@handfast/source", "--disable-warning=ExperimentalWarning"];
   return spawn(process.execPath, [...options, path, ...args], {
-    env: { PATH: process.env["PATH"] ?? "", ...env },
+    env: { PATH: process.env["PATH"] ?? "", NODE_COMPILE_CACHE: compileCache, ...env },
     stdio: ["ignore", "pipe", "pipe"],
     timeout: 20_000,
   });

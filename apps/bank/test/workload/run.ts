@@ -33,7 +33,9 @@ const owner = "spiffe://handfast.internal/pool";
 const program = join(import.meta.dirname, "../programs/dying-bank.ts");
 
 export async function runSchedule(t: TestContext, schedule: Schedule): Promise<Run> {
-  const settings = { ...bankFiles(t), POLICY_FILE: tellersPolicy(t) };
+  // What one life compiled the next need not.
+  const compileCache = { NODE_COMPILE_CACHE: temporaryFolder(t) };
+  const settings = { ...bankFiles(t), ...compileCache, POLICY_FILE: tellersPolicy(t) };
   const lives = createLives(t, settings, schedule.failPoints);
   await lives.begin();
   for (const accountId of schedule.accounts) {
