@@ -1,4 +1,5 @@
 // `npm run demo`: the whole story, for real. Exits 0 only if all of it was true.
+import { verifyAudit } from "./demo/audit.ts";
 import { createAuthority, issueCertificates } from "./demo/certificates.ts";
 import { surviveKill } from "./demo/crash.ts";
 import { runAlicesSession, startBank } from "./demo/everyday.ts";
@@ -20,8 +21,9 @@ const steps = [
   denyKiosksDeposit,
   rotateUnderLoad,
   cutRevokedClient,
-  surviveKill,
   repeatWithMlDsa,
+  surviveKill,
+  verifyAudit,
 ];
 
 await runAsProgram(async () => {

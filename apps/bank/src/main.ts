@@ -72,6 +72,9 @@ database; both also while a bank runs. Each flag is also an environment variable
   --policy-file FILE   who may call what (whoever is admitted, on their own accounts)
   --database-url URL   sqlite:PATH (sqlite:bank.db)
   --crl-dir DIR        certificate revocation lists
+  --audit-file FILE    where decisions are recorded, chained and signed (nowhere)
+  --audit-key-file FILE  the key that signs them, made if it is not there (the audit file's -key.pem)
+  --rate-limit NUMBER  calls a second of one identity, twice as many at once (no limit)
   --tls-enabled BOOL   false is plaintext, for local development only (true)
 `;
 }

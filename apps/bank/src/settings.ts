@@ -12,6 +12,9 @@ const settingNames = [
   "CRL_DIR",
   "POLICY_FILE",
   "DATABASE_URL",
+  "AUDIT_FILE",
+  "AUDIT_KEY_FILE",
+  "RATE_LIMIT",
 ] as const;
 
 /** The name of a setting: "CA_FILE", whose flag is `--ca-file`. */

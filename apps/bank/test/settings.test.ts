@@ -61,4 +61,7 @@ const settingNames = [
   "CRL_DIR",
   "POLICY_FILE",
   "DATABASE_URL",
+  "AUDIT_FILE",
+  "AUDIT_KEY_FILE",
+  "RATE_LIMIT",
 ];

@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 /** How a program ended and what it wrote. */
-interface Finished {
+export interface Finished {
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;

@@ -4,6 +4,7 @@ import { GrpcError } from "@handfast/grpc";
 import { BankService, TellerService } from "../gen/bank/v1/bank_pb.ts";
 import { formatAmount } from "../money.ts";
 import { describeFailure } from "../program.ts";
+import { auditRecord } from "./audit.ts";
 import { clientProgram, runProgram } from "./programs.ts";
 import { shownLogLine } from "./world.ts";
 import type { World } from "./world.ts";
@@ -59,6 +60,12 @@ export async function denyKiosksDeposit(world: World): Promise<void> {
   narrator.show(shownLogLine(logged));
   assert.equal(logged["identity"], "spiffe://handfast.internal/kiosk");
   assert.equal(logged["method"], "/bank.v1.TellerService/Deposit");
+  narrator.say("the audit record:");
+  narrator.show(
+    await auditRecord(world, ({ authorized, full_method_name: method }) => {
+      return authorized === false && method === "/bank.v1.TellerService/Deposit";
+    }),
+  );
   const after = await kiosk.getBalance({ name });
   assert.deepEqual(after.balance?.version, balance.version);
   narrator.proven("its deposit is denied by the policy, and nothing was written");

@@ -16,7 +16,7 @@ import {
 import type { MutualTls } from "@handfast/tls";
 import type { Narrator } from "./narrator.ts";
 import { handfastProgram, runProgram, startBankProcess } from "./programs.ts";
-import type { BankProcess, LogLine } from "./programs.ts";
+import type { BankProcess, Finished, LogLine } from "./programs.ts";
 
 /** Everything the steps of the demo share. It lives in one temporary folder and leaves nothing behind. */
 export interface World {
@@ -28,10 +28,14 @@ export interface World {
    * @throws Error if it fails
    */
   handfast(authority: Authority, args: readonly string[]): Promise<void>;
+  /** Runs the `handfast` command and shows nothing of it. */
+  quietly(args: readonly string[]): Promise<Finished>;
   /** The settings with which a client shows the certificate of this name to the bank of an authority. */
   settingsOf(name: string, options?: { from: Authority; to: Authority }): Settings;
   /** The directory where an authority publishes its revocation lists. */
   crlDirectory(authority?: Authority): string;
+  /** Where our bank records decisions. */
+  readonly auditFile: string;
   /** Starts the bank of an authority; it is `bank(authority)` from now on. */
   startBank(authority?: Authority): Promise<BankProcess>;
   /** The bank of an authority. @throws Error if it was not started */
@@ -64,11 +68,14 @@ interface SeenConnection {
 /** A new world: an empty folder. */
 export function createWorld(narrator: Narrator): World {
   const folder = mkdtempSync(join(tmpdir(), "handfast-demo-"));
+  // What one process compiled the next need not.
+  const shared = { NODE_COMPILE_CACHE: join(folder, "cache") };
   const opened: { close(): Promise<void> | void }[] = [];
   const banks = new Map<Authority, BankProcess>();
   const homeOf = (authority: Authority): string => join(folder, authority);
   const caFileOf = (authority: Authority): string =>
     join(homeOf(authority), "ca", "handfast-ca.pem");
+  const auditFileOf = (authority: Authority): string => join(folder, `${authority}.audit`);
   const filesOf = (name: string, authority: Authority): { certFile: string; keyFile: string } => {
     const certificates = join(homeOf(authority), "certs", name);
     return {
@@ -88,20 +95,23 @@ export function createWorld(narrator: Narrator): World {
   };
   const world: World = {
     narrator,
+    auditFile: auditFileOf("ours"),
     async handfast(authority, args) {
       narrator.show(`$ handfast ${args.join(" ")}`);
       const finished = await runProgram(handfastProgram, args, {
+        ...shared,
         HANDFAST_HOME: homeOf(authority),
       });
       const written = (finished.stdout + finished.stderr).replaceAll(`${folder}/`, "");
       if (authority === "ours") narrator.show(written);
       if (finished.exitCode !== 0) throw new Error(`handfast ${args.join(" ")}: ${written}`);
     },
+    quietly: (args) => runProgram(handfastProgram, args, shared),
     settingsOf(name, { from, to } = { from: "ours", to: "ours" }) {
       const { certFile, keyFile } = filesOf(name, from);
       const port = banks.get(to)?.port ?? 0;
       const files = { CA_FILE: caFileOf(to), CERT_FILE: certFile, KEY_FILE: keyFile };
-      return { HOST: host, PORT: String(port), ...files };
+      return { ...shared, HOST: host, PORT: String(port), ...files };
     },
     crlDirectory: (authority = "ours") => join(homeOf(authority), "ca", "crl"),
     async startBank(authority = "ours") {
@@ -111,6 +121,7 @@ export function createWorld(narrator: Narrator): World {
         CRL_DIR: world.crlDirectory(authority),
         POLICY_FILE: policyFile,
         DATABASE_URL: `sqlite:${join(folder, `${authority}.db`)}`,
+        AUDIT_FILE: auditFileOf(authority),
       });
       banks.set(authority, bank);
       return bank;

@@ -1,6 +1,8 @@
 import type { ServerPolicy } from "@handfast/grpc";
 import { compilePolicy, parsePolicy, policyFromFile } from "@handfast/policy";
 import type { PolicyFileEvent } from "@handfast/policy";
+import { builtInAuditOptions } from "./audit.ts";
+import type { OpenAudit } from "./audit.ts";
 import type { Log } from "./log.ts";
 
 /** The policy in force, and the end of watching its file. */
@@ -17,12 +19,23 @@ interface OpenPolicy {
  *
  * @throws PolicyError POLICY_UNREADABLE, POLICY_INVALID
  */
-export async function openPolicy(file: string | undefined, log: Log): Promise<OpenPolicy> {
+export async function openPolicy(
+  file: string | undefined,
+  { audit, log }: { audit: OpenAudit; log: Log },
+): Promise<OpenPolicy> {
+  const auditLoggers = audit.loggers;
   if (file === undefined) {
-    const policy = compilePolicy(parsePolicy(JSON.stringify(builtInPolicy)));
+    const policy = compilePolicy(parsePolicy(JSON.stringify(builtInPolicy)), { auditLoggers });
     return { policy, name: policy.name, close: () => undefined };
   }
-  const policy = await policyFromFile(file, { onEvent: (event) => logPolicyEvent(log, event) });
+  const policy = await policyFromFile(file, {
+    auditLoggers,
+    onEvent(event) {
+      logPolicyEvent(log, event);
+      if (event.type === "policy-replaced") audit.checkPolicy(event.next);
+    },
+  });
+  audit.checkPolicy(policy.current);
   return { policy, name: policy.current.name, close: () => policy.close() };
 }
 
@@ -54,4 +67,5 @@ const builtInPolicy = {
       request: { paths: ["/grpc.health.v1.Health/*", "/bank.v1.BankService/*"] },
     },
   ],
+  audit_logging_options: builtInAuditOptions,
 };

@@ -13,9 +13,13 @@ import type { Settings } from "../settings.ts";
 import { createSqliteStore } from "../store/sqlite.ts";
 import type { FailPoint } from "../store/sqlite-worker.ts";
 import type { BankMode } from "../store/store.ts";
+import { openAudit } from "./audit.ts";
+import type { OpenAudit } from "./audit.ts";
 import { logGrpcEvent, logTlsEvent } from "./log.ts";
 import type { Log } from "./log.ts";
 import { openPolicy } from "./policy.ts";
+import { parseRateLimit } from "./rate-limit.ts";
+import type { RateLimitSetting } from "./rate-limit.ts";
 
 /** A bank that serves. */
 interface RunningBank {
@@ -40,12 +44,18 @@ interface StartOptions {
  */
 export async function startBank({ settings, log, failPoint }: StartOptions): Promise<RunningBank> {
   const path = databasePath(settings);
-  const policy = await openPolicy(settings.POLICY_FILE, log);
-  const undo: (() => Promise<void> | void)[] = [() => policy.close()];
+  const rateLimit = parseRateLimit(settings.RATE_LIMIT);
+  const audit = await openAudit(settings.AUDIT_FILE, { keyFile: settings.AUDIT_KEY_FILE, log });
+  const undo: (() => Promise<void> | void)[] = [() => audit.close()];
   try {
+    const policy = await openPolicy(settings.POLICY_FILE, { audit, log });
+    undo.unshift(() => policy.close());
     const transport = await mutualTlsFromEnv(settings, {
       admit: anyTrustedPeer(),
-      onEvent: (event) => logTlsEvent(log, event),
+      onEvent(event) {
+        logTlsEvent(log, event);
+        audit.onTlsEvent(event);
+      },
     });
     if (transport.mode === "mutual-tls") undo.unshift(() => transport.mtls.close());
     const mode: BankMode = transport.mode === "mutual-tls" ? "mtls" : "plaintext";
@@ -57,7 +67,14 @@ export async function startBank({ settings, log, failPoint }: StartOptions): Pro
     undo.unshift(() => store.close());
     const stopping = new AbortController();
     const bank = createBank({ store, mode, stopping: stopping.signal });
-    const server = createBankServer({ transport, policy: policy.policy, bank, log });
+    const server = createBankServer({
+      transport,
+      policy: policy.policy,
+      bank,
+      audit,
+      rateLimit,
+      log,
+    });
     undo.unshift(() => server.shutdown({ graceMs }));
     undo.unshift(() => stopping.abort());
     const address = await server.listen({ host: transport.host, port: transport.port });
@@ -74,13 +91,16 @@ function createBankServer(options: {
   transport: ConfiguredTransport;
   policy: ServerPolicy;
   bank: Bank;
+  audit: OpenAudit;
+  rateLimit: RateLimitSetting;
   log: Log;
 }): Server {
-  const { transport, policy, bank, log } = options;
+  const { transport, policy, bank, audit, rateLimit, log } = options;
   const { store, mode } = bank;
   const server = createServer({
     ...serverTransport(transport),
     policy,
+    ...rateLimit,
     // In plaintext there is nobody to verify; what the policy grants to all is granted.
     unauthenticatedPeers: mode === "plaintext" ? "ask-policy" : "refuse",
     interceptors: [
@@ -94,6 +114,11 @@ function createBankServer(options: {
   const ready = (): boolean => store.fault === undefined;
   for (const service of ["", BankService, ...(mode === "mtls" ? [TellerService] : [])]) {
     server.health.addCheck(service, { name: "store", ready, intervalMs: 1000 });
+    server.health.addCheck(service, {
+      name: "audit",
+      ready: () => audit.works(),
+      intervalMs: 1000,
+    });
   }
   return server;
 }
