@@ -38,6 +38,8 @@ export async function readPolicy(
         compatibility,
         ...(trustDomain === undefined ? {} : { trustDomains: trustDomain }),
       }),
+      // A policy that is looked at and not in force writes no audit.
+      { auditLoggers: "none" },
     ),
   );
 }

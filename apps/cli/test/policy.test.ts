@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { openAuditChain, openAuditKey } from "@handfast/policy";
 import { createShell } from "./support/handfast.ts";
 
@@ -39,6 +41,37 @@ test("policy check says that a policy is valid, or where it is not", async (cont
     assert.deepEqual({ code, stdout }, { code: 1, stdout: "" });
     assert.match(stderr, message);
   }
+});
+
+test("policy check points at traps, and at methods that nobody may call", async (context) => {
+  const { run, call, json, folder } = createShell(context);
+  const file = join(folder, "policy.json");
+  writeFileSync(file, policy);
+  const services = join(folder, "services.binpb");
+  const set = create(FileDescriptorSetSchema, {
+    file: [
+      {
+        name: "bank/v1/bank.proto",
+        package: "bank.v1",
+        service: [{ name: "BankService", method: [{ name: "GetBalance" }, { name: "Deposit" }] }],
+      },
+    ],
+  });
+  writeFileSync(services, toBinary(FileDescriptorSetSchema, set));
+  const { stdout } = await run(["policy", "check", file, "--services", services]);
+  assert.match(stdout, /^warning: .*\/bank\.v1\.BankService\/Deposit.* \(METHOD_NEVER_ALLOWED\)$/m);
+  assert.doesNotMatch(stdout, /GetBalance.*METHOD_NEVER_ALLOWED/);
+  const { findings } = (await json(["policy", "check", file, "--services", services])) as {
+    findings: { code: string }[];
+  };
+  assert.deepEqual(
+    findings.map(({ code }) => code),
+    ["METHOD_NEVER_ALLOWED"],
+  );
+  writeFileSync(services, "no descriptor set");
+  const wrong = await call(["policy", "check", file, "--services", services]);
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.stderr, /expected a FileDescriptorSet/);
 });
 
 test("policy test compares each case with what it expects, and names the rule that decided", async (context) => {
