@@ -121,6 +121,14 @@ export function creditConnection(core: Core, length: number): void {
   }
 }
 
+/** Gives a stream's window octets that were consumed, announcing them when there are enough. */
+export function creditStream(core: Core, stream: Stream, length: number): void {
+  const increment = stream.receiveWindow.consume(length);
+  if (increment > 0 && !stream.remoteEnded) {
+    appendUint32Frame(core.output, frameTypes.WINDOW_UPDATE, stream.id, increment);
+  }
+}
+
 /** Sends a ping of our own. */
 export function sendOwnPing(core: Core, purpose: number): void {
   core.pingCounter = (core.pingCounter + 1) | 0;

@@ -15,6 +15,7 @@ import type { Headers } from "./header-block.ts";
 import {
   closeIfEnded,
   creditConnection,
+  creditStream,
   endConnection,
   beginShutdown,
   failConnection,
@@ -26,7 +27,6 @@ import {
   sendOwnPing,
   settle,
 } from "./lifecycle.ts";
-import { creditStream } from "./receive-data.ts";
 import { receiveBytes } from "./receive.ts";
 import { checkHeaders, pumpStreams, sendData, sendHeaders } from "./send.ts";
 import type { Data } from "./send.ts";

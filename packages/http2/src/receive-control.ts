@@ -17,7 +17,14 @@ import {
   settingIds,
   smallestMaxFrameSize,
 } from "./frames.ts";
-import { countFlood, cutStream, finishShutdown, forceReset, startDraining } from "./lifecycle.ts";
+import {
+  countFlood,
+  creditStream,
+  cutStream,
+  finishShutdown,
+  forceReset,
+  startDraining,
+} from "./lifecycle.ts";
 import { unblock, unblockAll } from "./send.ts";
 
 // The frames that steer: each function reads one type, its octets from `start` to `end`.
@@ -251,6 +258,8 @@ function shiftStreamWindows(core: Core, delta: number): void {
     core.streamWindow += delta;
     for (const stream of core.streams.values()) {
       stream.receiveWindow.shift(delta);
+      // What was too little to announce of a larger window may be much of a smaller one.
+      creditStream(core, stream, 0);
     }
   }
 }

@@ -1,8 +1,14 @@
 import type { Core } from "./core.ts";
 import { errorCodes } from "./errors.ts";
 import { ConnectionFault } from "./fault.ts";
-import { appendUint32Frame, flags, frameTypes } from "./frames.ts";
-import { closeIfEnded, countFlood, creditConnection, forceReset } from "./lifecycle.ts";
+import { flags } from "./frames.ts";
+import {
+  closeIfEnded,
+  countFlood,
+  creditConnection,
+  creditStream,
+  forceReset,
+} from "./lifecycle.ts";
 import { isIdle } from "./receive-control.ts";
 import type { Stream } from "./stream.ts";
 
@@ -72,14 +78,6 @@ export function continueData(core: Core, bytes: Uint8Array, from: number): numbe
     }
   }
   return position;
-}
-
-/** Gives a stream's window octets that were consumed, announcing them when there are enough. */
-export function creditStream(core: Core, stream: Stream, length: number): void {
-  const increment = stream.receiveWindow.consume(length);
-  if (increment > 0 && !stream.remoteEnded) {
-    appendUint32Frame(core.output, frameTypes.WINDOW_UPDATE, stream.id, increment);
-  }
 }
 
 /** The stream that takes the frame, or undefined if none does. */

@@ -20,7 +20,7 @@ export function drive(socket: Duplex, connection: Connection): Driver {
       if (output === undefined) {
         break;
       }
-      writable = socket.write(output);
+      writable = socket.write(output, () => connection.giveBack(output));
     }
     if (connection.phase === "closed") {
       clearTimeout(timer);

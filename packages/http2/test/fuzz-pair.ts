@@ -39,9 +39,9 @@ export class Pair {
   #now: number = 0;
   #shuttingDown: boolean = false;
 
-  constructor(name = "peer") {
+  constructor(name = "peer", streamWindow = 70_000) {
     this.#name = name;
-    const settings = { streamWindow: 70_000, connectionWindow: 100_000, maxConcurrentStreams: 8 };
+    const settings = { streamWindow, connectionWindow: 100_000, maxConcurrentStreams: 8 };
     const limits = {
       peerResets: unlimited,
       forcedResets: unlimited,

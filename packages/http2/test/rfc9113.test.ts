@@ -852,6 +852,20 @@ test("9113 6.9.2: until it acknowledged a smaller stream window, a peer may use 
   assert.deepEqual(verdictOf(rig.send(dataFrame(3, 1_001))), ["stream", "FLOW_CONTROL_ERROR"]);
 });
 
+test("9113 6.9.2: what was consumed before a smaller window is acknowledged is announced after it", () => {
+  const rig = startBareServer({ settings: { streamWindow: 20_000, maxWindow: 0 } });
+  rig.send(clientPreface, settingsFrame(), open);
+  for (const length of [16_384, 16_384, 16_384, 16_383]) {
+    rig.send(dataFrame(1, length));
+    rig.side.consume(1, length);
+  }
+  // The client's window is now what it was announced, less 45,535: it must not be left shut.
+  rig.output();
+  rig.send(settingsAck);
+  assert.ok((rig.core.streams.get(1)?.receiveWindow.left ?? 0) > 10_000);
+  checkInvariants(rig.core);
+});
+
 test("9113 6.8: a client's streams above the GOAWAY are reported as not processed, the others go on", () => {
   const rig = startClient();
   openRequest(rig);
