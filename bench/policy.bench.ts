@@ -1,4 +1,5 @@
-// Time per policy decision with 10, 1,000 and 10,000 rules, beside a linear scan over the same rules.
+// Time per policy decision with 10, 1,000 and 10,000 rules, beside a linear scan over the same rules
+// and beside Cedar (WebAssembly) with the same rules.
 //   node --conditions=@handfast/source bench/policy.bench.ts [--rounds 300]
 // Familiar callers: 1,024 requests again and again, as a server sees them. Strangers: every request
 // names a caller and a path that was not met for longer than the engine remembers.
@@ -6,13 +7,14 @@ import assert from "node:assert/strict";
 import { parseArgs } from "node:util";
 import { compilePolicy, parsePolicy } from "@handfast/policy";
 import type { CompiledPolicy, DecisionRequest, PolicyDocument, Rule } from "@handfast/policy";
+import { cedarOf } from "./policy/cedar.ts";
 
 const { values } = parseArgs({ options: { rounds: { type: "string", default: "300" } } });
 const rounds = Number(values.rounds);
 const requestsPerRound = 1024;
 
 console.log("median ns per decision (95th percentile of rounds)");
-console.log("   rules      familiar       strangers     linear scan     compile");
+console.log("   rules      familiar       strangers     linear scan           Cedar     compile");
 for (const count of [10, 1_000, 10_000]) {
   const text = JSON.stringify(documentOf(count));
   const started = performance.now();
@@ -20,6 +22,10 @@ for (const count of [10, 1_000, 10_000]) {
   const compileMs = performance.now() - started;
   const scan = linearScan(policy.document);
   const familiar = requests(count, { first: 0, distinct: requestsPerRound });
+  const cedar = cedarOf(policy.document);
+  for (const request of familiar.slice(0, 64)) {
+    assert.equal(cedar(request), scan(request), request.path);
+  }
   for (const request of familiar) {
     assert.equal(policy.decide(request).allowed, scan(request), request.path);
   }
@@ -28,6 +34,7 @@ for (const count of [10, 1_000, 10_000]) {
     time((round) => decideAll(policy, slice(familiar, round))),
     time((round) => decideAll(policy, slice(all, round))),
     time((round) => scanSome(scan, slice(familiar, round)), Math.ceil(rounds / 10)),
+    time((round) => scanSome(cedar, slice(familiar, round)), Math.ceil(rounds / 20)),
   ];
   const cells = columns.map(({ median, p95 }) =>
     `${median.toFixed(0)} (${p95.toFixed(0)})`.padStart(14),
