@@ -17,7 +17,8 @@ process.on("message", (message: PeersJob) => {
 process.on("disconnect", () => process.exit());
 
 function tell(report: PeersReport): void {
-  process.send?.(report);
+  // Whoever asked may be gone.
+  process.send?.(report, undefined, undefined, () => {});
 }
 
 /** Opens every session, a few at a time, and reports when each server has answered. */
@@ -61,6 +62,7 @@ function openOne(
 function askAll(): void {
   let waiting = sockets.size;
   let answered = 0;
+  if (waiting === 0) tell({ type: "answered", count: 0 });
   const settle = (): void => {
     waiting--;
     if (waiting === 0) tell({ type: "answered", count: answered });
