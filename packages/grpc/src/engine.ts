@@ -5,6 +5,7 @@
  * cross the seam as bytes, one at a time and only when asked for, so that back-pressure passes through.
  */
 import type { Duplex } from "node:stream";
+import type { Limits, Timing } from "@handfast/http2";
 import type { Metadata } from "./metadata.ts";
 
 /** How a call ended, as it stands in the trailers. */
@@ -22,6 +23,13 @@ export interface EngineLimits {
   readonly maxReceiveMessageBytes: number;
   /** Calls at a time on one connection. */
   readonly maxConcurrentStreams: number;
+  /** Longer request headers may be cut short by the engine; it takes at least these. */
+  readonly maxHeaderBytes: number;
+  /** Whether responses are compressed for clients that accept it; `identity` if absent. */
+  readonly compression?: "identity" | "gzip";
+  /** What a hostile peer may cost on one connection. */
+  readonly http2?: Limits;
+  readonly timing?: Timing;
 }
 
 /** The server's side of an engine. */
@@ -55,6 +63,11 @@ export interface EngineServerCall {
   send(message: Uint8Array, written: () => void): void;
   /** Ends the call. Nothing may be sent after it. */
   finish(status: EngineStatus, trailers: Metadata): void;
+  /**
+   * Nothing works on the call any more. Until this, a call that its client has left keeps its place among
+   * those the connection may have, or a client could start work faster than it ends (S38).
+   */
+  release?(): void;
 }
 
 /** What happens to a call on a server. Nothing is called after `onGone`. */

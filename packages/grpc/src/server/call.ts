@@ -65,6 +65,8 @@ export class OpenCall implements ServerCall, EngineServerListener {
   #clientEnded = false;
   #pendingRead: ((message: Uint8Array | undefined) => void) | undefined;
   #deadlineTimer: NodeJS.Timeout | undefined;
+  /** What works on the call: its way through the gates to its end, and its handler. */
+  #workers = 1;
 
   constructor(engine: EngineServerCall, context: CallContext) {
     this.#engine = engine;
@@ -158,6 +160,22 @@ export class OpenCall implements ServerCall, EngineServerListener {
     });
   }
 
+  /**
+   * As orAborted, for what a handler does: nobody waits for it once the call is over, but until it is done
+   * the call keeps its place on the connection (S38).
+   */
+  whileWorking<Value>(promise: Promise<Value>): Promise<Value> {
+    this.#workers += 1;
+    void promise.then(undefined, () => undefined).then(() => this.workDone());
+    return this.orAborted(promise);
+  }
+
+  /** Something that worked on the call is done. */
+  workDone(): void {
+    this.#workers -= 1;
+    if (this.#workers === 0) this.#engine.release?.();
+  }
+
   throwIfOver(): void {
     if (this.#abortReason !== undefined) throw this.#abortReason;
   }
@@ -203,7 +221,9 @@ export class OpenCall implements ServerCall, EngineServerListener {
   #goneError(status: EngineStatus | undefined): GrpcError {
     const code = status && statusName(status.status);
     if (code !== undefined && code !== "OK") return new GrpcError(code, status?.message ?? "");
-    const late = this.deadline !== undefined && this.deadline.getTime() <= Date.now();
+    // A client's clock for the deadline starts before ours: it gives up first, by the way of the request.
+    const late =
+      this.deadline !== undefined && this.deadline.getTime() - deadlineSlackMs <= Date.now();
     return late ? deadlineExceeded() : new GrpcError("CANCELLED", "the caller cancelled the call");
   }
 
@@ -254,4 +274,5 @@ export function requestIdOf(headers: Metadata): string {
 }
 
 const requestIdPattern = /^[A-Za-z0-9-]{1,64}$/;
+const deadlineSlackMs = 25;
 const maxTimerMs = 2 ** 31 - 1;

@@ -40,6 +40,7 @@ export async function listenHealthPort(
   const engine = createGrpcJsServerEngine({
     maxConcurrentStreams: 1,
     maxReceiveMessageBytes: maxHeaderBytes,
+    maxHeaderBytes,
   });
   engine.register(route.path);
   const sockets = new Set<Socket>();

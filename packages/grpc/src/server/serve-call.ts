@@ -39,6 +39,8 @@ export async function serveCall(call: OpenCall, route: Route, passage: Passage):
     }
     passage.fault(call, thrown);
     call.finish(new GrpcError("INTERNAL", internalText, { cause: thrown }));
+  } finally {
+    call.workDone();
   }
 }
 
@@ -81,7 +83,7 @@ function invoke(call: OpenCall, route: Route, taps: readonly MessageTaps[]): Pro
   async function answer(
     response: MessageInitShape<DescMessage> | Promise<MessageInitShape<DescMessage>>,
   ): Promise<void> {
-    const init = response instanceof Promise ? await call.orAborted(response) : response;
+    const init = response instanceof Promise ? await call.whileWorking(response) : response;
     call.throwIfOver();
     await send(init);
   }
@@ -91,13 +93,14 @@ function invoke(call: OpenCall, route: Route, taps: readonly MessageTaps[]): Pro
     const iterator = responses[Symbol.asyncIterator]();
     try {
       for (;;) {
-        const next = await call.orAborted(iterator.next());
+        const next = await call.whileWorking(iterator.next());
         if (next.done === true) return;
         await send(next.value);
       }
     } catch (thrown) {
       // A handler that is waiting for something learns of the end from its signal; nobody waits for it.
-      iterator.return?.().then(undefined, () => undefined);
+      const returned = iterator.return?.();
+      if (returned !== undefined) call.whileWorking(returned).then(undefined, () => undefined);
       throw thrown;
     }
   }

@@ -1,0 +1,117 @@
+import type { Duplex } from "node:stream";
+import type { Connection } from "@handfast/http2";
+
+/** A connection of HTTP/2 bound to a socket. */
+export interface Driver {
+  /** Has what commands have put into the output written at the end of the turn. */
+  wake(): void;
+}
+
+/** Extras of a driver. */
+export interface DriveOptions {
+  /** While no stream is open, the socket does not keep the process alive. Default false. */
+  readonly unrefWhenIdle?: boolean;
+  /** Called after bytes were received. */
+  readonly received?: () => void;
+}
+
+/**
+ * Binds a connection to a connected socket, for good: the socket's bytes go in, the output goes out in one
+ * write per turn however many calls it serves, and one timer brings the time. The machine bounds what
+ * waits; while the socket is full nothing more is taken of it. When the connection ends, what it still
+ * has to say is written, and the socket is ended, and destroyed if its peer does not follow within
+ * a second. What still arrives meanwhile is read and dropped: a socket destroyed with unread bytes
+ * resets, and a reset loses the last words.
+ */
+export function drive(socket: Duplex, connection: Connection, options: DriveOptions = {}): Driver {
+  let writable = true;
+  let scheduled = false;
+  let ending = false;
+  let timer: NodeJS.Timeout | undefined;
+  let timerAt = Infinity;
+  let keepsAlive = true;
+
+  socket.on("data", (chunk: Buffer) => {
+    try {
+      connection.receive(chunk, performance.now());
+    } finally {
+      wake();
+    }
+    options.received?.();
+  });
+  socket.on("drain", () => {
+    writable = true;
+    flush();
+  });
+  socket.on("error", (error) => ended(error));
+  socket.on("end", () => ended());
+  socket.on("close", () => {
+    clearTimeout(timer);
+    ended();
+  });
+  wake();
+  return { wake };
+
+  function wake(): void {
+    if (scheduled) return;
+    scheduled = true;
+    setImmediate(flush);
+  }
+
+  function ended(cause?: unknown): void {
+    connection.transportEnded(performance.now(), cause);
+    wake();
+  }
+
+  function flush(): void {
+    scheduled = false;
+    if (socket.destroyed) return;
+    while (writable) {
+      const output = connection.takeOutput(performance.now());
+      if (output === undefined) break;
+      writable = socket.write(output, () => connection.giveBack(output));
+    }
+    if (connection.phase === "closed") {
+      end();
+      return;
+    }
+    arm();
+    if (options.unrefWhenIdle === true) keepAlive(connection.openStreams > 0);
+  }
+
+  /** The one timer. It is left alone while it is early enough, since deadlines mostly move away. */
+  function arm(): void {
+    const due = connection.nextTickAt;
+    if (due >= timerAt) return;
+    clearTimeout(timer);
+    timerAt = due;
+    timer = setTimeout(tick, Math.min(maxTimerMs, Math.max(0, due - performance.now()))).unref();
+  }
+
+  function tick(): void {
+    timerAt = Infinity;
+    connection.tick(performance.now());
+    flush();
+  }
+
+  function end(): void {
+    if (!ending) {
+      ending = true;
+      clearTimeout(timer);
+      timer = setTimeout(() => socket.destroy(), lingerMs).unref();
+    }
+    // With the buffer full, the rest goes when it has drained, if that is before the linger is over.
+    if (writable) socket.end();
+  }
+
+  function keepAlive(wanted: boolean): void {
+    if (wanted === keepsAlive) return;
+    keepsAlive = wanted;
+    const handle = socket as Partial<Record<"ref" | "unref", () => void>>;
+    if (wanted) handle.ref?.();
+    else handle.unref?.();
+  }
+}
+
+const lingerMs = 1_000;
+const maxTimerMs = 2 ** 31 - 1;
