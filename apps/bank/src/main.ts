@@ -2,7 +2,7 @@
 import { pino } from "pino";
 import { BankError } from "./errors.ts";
 import { runAsProgram } from "./program.ts";
-import { databasePath, readSettings, UsageError } from "./settings.ts";
+import { databasePlace, readSettings, UsageError } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { backupSqlite, verifySqlite } from "./store/sqlite-maintenance.ts";
 import type { Verification } from "./store/store.ts";
@@ -20,10 +20,10 @@ await runAsProgram(async () => {
     case "serve":
       return serve(settings);
     case "verify":
-      return report(verifySqlite(databasePath(settings)));
+      return report(await verify(settings));
     case "backup":
       if (target === undefined) throw new UsageError("backup: expected a file to write");
-      return report(backupSqlite(databasePath(settings), target));
+      return report(backup(settings, target));
     default:
       throw new UsageError(`unknown command ${command}`);
   }
@@ -44,6 +44,20 @@ async function serve(settings: Settings): Promise<void> {
   // Once: the second signal ends the process at once, as if nobody had asked for the first.
   process.once("SIGTERM", stop);
   process.once("SIGINT", stop);
+}
+
+async function verify(settings: Settings): Promise<Verification> {
+  const place = databasePlace(settings);
+  if (place.kind === "sqlite") return verifySqlite(place.path);
+  const { verifyPostgres } = await import("./store/postgres.ts");
+  return verifyPostgres(place.url);
+}
+
+function backup(settings: Settings, target: string): Verification {
+  const place = databasePlace(settings);
+  if (place.kind === "sqlite") return backupSqlite(place.path, target);
+  const message = "DATABASE_URL is a PostgreSQL database, which its own tools back up";
+  throw new BankError("CONFIG_INVALID", message, { hint: "use pg_dump, then bank verify" });
 }
 
 function report({ accounts, operations, entries, faults }: Verification): void {
@@ -70,7 +84,7 @@ database; both also while a bank runs. Each flag is also an environment variable
   --cert-file FILE     the bank's certificate and its intermediates
   --key-file FILE      its private key
   --policy-file FILE   who may call what (whoever is admitted, on their own accounts)
-  --database-url URL   sqlite:PATH (sqlite:bank.db)
+  --database-url URL   sqlite:PATH, or postgres://… for several banks at once (sqlite:bank.db)
   --crl-dir DIR        certificate revocation lists
   --audit-file FILE    where decisions are recorded, chained and signed (nowhere)
   --audit-key-file FILE  the key that signs them, made if it is not there (the audit file's -key.pem)

@@ -68,18 +68,23 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
+/** Where the accounts are. */
+export type DatabasePlace =
+  | { readonly kind: "sqlite"; readonly path: string }
+  | { readonly kind: "postgres"; readonly url: string };
+
 /**
- * The path of the database file, "bank.db" by default.
+ * What DATABASE_URL names: a SQLite file ("bank.db" by default) or a PostgreSQL database.
  *
- * @throws BankError CONFIG_INVALID if DATABASE_URL names another kind of store
+ * @throws BankError CONFIG_INVALID if it names another kind of store
  */
-export function databasePath(settings: Settings): string {
-  const url = settings.DATABASE_URL ?? "sqlite:bank.db";
+export function databasePlace({ DATABASE_URL: url = "sqlite:bank.db" }: Settings): DatabasePlace {
   const path = url.startsWith("sqlite:") ? url.slice("sqlite:".length) : "";
-  if (path !== "") return path;
+  if (path !== "") return { kind: "sqlite", path };
+  if (/^postgres(ql)?:\/\//.test(url) && URL.canParse(url)) return { kind: "postgres", url };
   // The URL may hold a password: it is never repeated.
   const scheme = /^[a-z]+(?=:)/.exec(url)?.[0] ?? "no scheme";
-  const message = `DATABASE_URL has ${scheme}: expected sqlite:PATH`;
+  const message = `DATABASE_URL has ${scheme}: expected sqlite:PATH or postgres://…`;
   throw new BankError("CONFIG_INVALID", message, { hint: "use DATABASE_URL=sqlite:bank.db" });
 }
 

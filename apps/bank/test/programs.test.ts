@@ -71,7 +71,7 @@ test("S22: what is wrong with the settings stops the start with one line and a h
     [{ ...settings, POLICY_FILE: broken }, /^error: POLICY_INVALID: .*allow_rules/],
     [{ ...settings, POLICY_FILE: join(folder, "none") }, /^error: POLICY_UNREADABLE: /],
     [
-      { ...settings, DATABASE_URL: "postgres://u:secret@h/d" },
+      { ...settings, DATABASE_URL: "mysql://u:secret@h/d" },
       /^error: CONFIG_INVALID: DATABASE_URL has/,
     ],
     [{ ...settings, KEY_FILE: policyFile }, /^error: IDENTITY_INVALID: /],

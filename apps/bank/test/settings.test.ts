@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { databasePath, readSettings, UsageError } from "../src/settings.ts";
+import { databasePlace, readSettings, UsageError } from "../src/settings.ts";
 
 test("settings come from the environment, and a flag of the same name wins", () => {
   const env = { HOST: "127.0.0.1", CA_FILE: "ca.pem", UNRELATED: "x" };
@@ -36,12 +36,20 @@ test("flags that do not exist or lack a value are wrong usage", () => {
   }
 });
 
-test("the database is a SQLite file, and its URL is never repeated", () => {
-  assert.equal(databasePath({}), "bank.db");
-  assert.equal(databasePath({ DATABASE_URL: "sqlite:/var/lib/bank.db" }), "/var/lib/bank.db");
-  for (const url of ["postgres://bank:secret@host/db", "sqlite:", "bank.db", "mysql:x"]) {
+test("the database is a SQLite file or PostgreSQL, and a URL that is neither is never repeated", () => {
+  assert.deepEqual(databasePlace({}), { kind: "sqlite", path: "bank.db" });
+  const path = "/var/lib/bank.db";
+  assert.deepEqual(databasePlace({ DATABASE_URL: `sqlite:${path}` }), { kind: "sqlite", path });
+  const url = "postgres://bank:secret@host/db";
+  assert.deepEqual(databasePlace({ DATABASE_URL: url }), { kind: "postgres", url });
+  for (const wrong of [
+    "mysql://bank:secret@host/db",
+    "sqlite:",
+    "bank.db",
+    "postgres://:secret@",
+  ]) {
     assert.throws(
-      () => databasePath({ DATABASE_URL: url }),
+      () => databasePlace({ DATABASE_URL: wrong }),
       (error: Error & { code: string }) => {
         assert.equal(error.code, "CONFIG_INVALID");
         assert.doesNotMatch(error.message, /secret|host/);

@@ -8,11 +8,11 @@ import type { Bank } from "../service/bank.ts";
 import { createBankService } from "../service/bank-service.ts";
 import { reportBankErrors } from "../service/error-details.ts";
 import { createTellerService } from "../service/teller-service.ts";
-import { databasePath } from "../settings.ts";
-import type { Settings } from "../settings.ts";
+import { databasePlace } from "../settings.ts";
+import type { DatabasePlace, Settings } from "../settings.ts";
 import { createSqliteStore } from "../store/sqlite.ts";
 import type { FailPoint } from "../store/sqlite-worker.ts";
-import type { BankMode } from "../store/store.ts";
+import type { BankMode, BankStore } from "../store/store.ts";
 import { openAudit } from "./audit.ts";
 import type { OpenAudit } from "./audit.ts";
 import { logGrpcEvent, logTlsEvent } from "./log.ts";
@@ -43,7 +43,7 @@ interface StartOptions {
  * @throws BankError, TlsError or PolicyError, each with a hint
  */
 export async function startBank({ settings, log, failPoint }: StartOptions): Promise<RunningBank> {
-  const path = databasePath(settings);
+  const place = databasePlace(settings);
   const rateLimit = parseRateLimit(settings.RATE_LIMIT);
   const audit = await openAudit(settings.AUDIT_FILE, { keyFile: settings.AUDIT_KEY_FILE, log });
   const undo: (() => Promise<void> | void)[] = [() => audit.close()];
@@ -59,11 +59,7 @@ export async function startBank({ settings, log, failPoint }: StartOptions): Pro
     });
     if (transport.mode === "mutual-tls") undo.unshift(() => transport.mtls.close());
     const mode: BankMode = transport.mode === "mutual-tls" ? "mtls" : "plaintext";
-    const store = await createSqliteStore({
-      path,
-      mode,
-      ...(failPoint === undefined ? {} : { failPoint }),
-    });
+    const store = await openStore(place, { mode, failPoint });
     undo.unshift(() => store.close());
     const stopping = new AbortController();
     const bank = createBank({ store, mode, stopping: stopping.signal });
@@ -79,12 +75,30 @@ export async function startBank({ settings, log, failPoint }: StartOptions): Pro
     undo.unshift(() => stopping.abort());
     const address = await server.listen({ host: transport.host, port: transport.port });
     const { host, port } = "host" in address ? address : transport;
-    log.info({ host, port, mode, database: path, policy: policy.name }, "listening");
+    log.info({ host, port, mode, database: nameOf(place), policy: policy.name }, "listening");
     return { host, port, stop: () => inOrder(undo) };
   } catch (error) {
     await inOrder(undo);
     throw error;
   }
+}
+
+/** A URL may hold a password: it is not written. */
+function nameOf(place: DatabasePlace): string {
+  return place.kind === "sqlite" ? place.path : place.kind;
+}
+
+async function openStore(
+  place: DatabasePlace,
+  { mode, failPoint }: { mode: BankMode; failPoint: FailPoint | undefined },
+): Promise<BankStore> {
+  if (place.kind === "sqlite") {
+    const { path } = place;
+    return createSqliteStore({ path, mode, ...(failPoint === undefined ? {} : { failPoint }) });
+  }
+  // Here, so that a bank on SQLite does not load the client of another database.
+  const { createPostgresStore } = await import("../store/postgres.ts");
+  return createPostgresStore({ url: place.url, mode });
 }
 
 function createBankServer(options: {

@@ -30,10 +30,19 @@ interface Query {
 }
 
 /** Carries out a command, or finds how it ended before. The caller owns the transaction. */
-export function* executeCommand(command: Command): Procedure<Outcome> {
-  const earlier = (yield* recallOperation(command)) ?? (yield* recallRefusal(command));
+export function* executeCommand(
+  command: Command,
+  bank: BankInstance = { cashShard: 0 },
+): Procedure<Outcome> {
+  const earlier = yield* recall(command);
   if (earlier !== undefined) return earlier;
-  return command.kind === "open" ? yield* openAccount(command) : yield* moveMoney(command);
+  return command.kind === "open" ? yield* openAccount(command) : yield* moveMoney(command, bank);
+}
+
+/** What tells one bank from another on the same database. */
+interface BankInstance {
+  /** Which of the cash accounts of a currency it moves money by. */
+  readonly cashShard: number;
 }
 
 /** The account of this name. */
@@ -60,19 +69,25 @@ export function query(statement: StatementName, ...parameters: readonly SqlValue
   return { statement, parameters };
 }
 
-/** The key of the bank's own account of a currency, which is also its id. */
-function cashAccountKey(currencyCode: string): string {
-  return `cash-${currencyCode.toLowerCase()}`;
+/** The key of one of the bank's own accounts of a currency, which is also its id. */
+function cashAccountKey(currencyCode: string, shard: number): string {
+  return `cash-${currencyCode.toLowerCase()}${shard === 0 ? "" : `-${shard}`}`;
 }
 
 /** Whose the cash accounts are: no identity reads like this, for all begin with a kind and a colon. */
 const cashOwner = "the bank";
 
-function* recallOperation(command: CommandBase): Procedure<Outcome | undefined> {
+function* recall(command: CommandBase): Procedure<Outcome | undefined> {
   const { requester, method, requestId } = command;
-  const [row] = yield query("findOperation", requester, method, requestId);
+  const oldest = command.at - BigInt(refusalMemory.ageMs);
+  const rows = yield query("findRequest", requester, method, requestId, oldest);
+  // A refusal that was forgotten and then became a success may be there beside it.
+  const row = rows.find(({ code }) => code === null) ?? rows[0];
   if (row === undefined) return undefined;
   if (!hasFingerprint(row, command)) return refused("REQUEST_ID_REUSED");
+  if (row["code"] !== null) {
+    return { result: "refused", replayed: true, code: text(row["code"]) as RememberedCode };
+  }
   if (row["from_key"] === null) {
     // What the reply says of an account (name, currency, opening) never changes.
     const [account] = yield query("findAccountByKey", text(row["to_key"]));
@@ -83,15 +98,6 @@ function* recallOperation(command: CommandBase): Procedure<Outcome | undefined> 
   const from = yield* entryOf(row["from_key"], row["from_sequence"]);
   const to = yield* entryOf(row["to_key"], row["to_sequence"]);
   return { result: "moved", replayed: true, from: visible(from), to: visible(to) };
-}
-
-function* recallRefusal(command: CommandBase): Procedure<Outcome | undefined> {
-  const { requester, method, requestId } = command;
-  const oldest = command.at - BigInt(refusalMemory.ageMs);
-  const [row] = yield query("findRefusal", requester, method, requestId, oldest);
-  if (row === undefined) return undefined;
-  if (!hasFingerprint(row, command)) return refused("REQUEST_ID_REUSED");
-  return { result: "refused", replayed: true, code: text(row["code"]) as RememberedCode };
 }
 
 function* openAccount(command: OpenCommand): Procedure<Outcome> {
@@ -108,9 +114,10 @@ function* openAccount(command: OpenCommand): Procedure<Outcome> {
   return { result: "opened", replayed: false, account };
 }
 
-function* moveMoney(command: MoveCommand): Procedure<Outcome> {
-  const from = yield* accountOrCash(command.from, command);
-  const to = yield* accountOrCash(command.to, command);
+function* moveMoney(command: MoveCommand, bank: BankInstance): Procedure<Outcome> {
+  const cashKey = cashAccountKey(command.amount.currencyCode, bank.cashShard);
+  const from = yield* accountOrCash(command.from, { command, cashKey });
+  const to = yield* accountOrCash(command.to, { command, cashKey });
   if (from === undefined || to === undefined) return yield* refuse(command, "ACCOUNT_NOT_FOUND");
   const moved = move(from, to, {
     operationId: command.operationId,
@@ -143,11 +150,10 @@ function* moveMoney(command: MoveCommand): Procedure<Outcome> {
 
 function* accountOrCash(
   name: AccountName | undefined,
-  command: MoveCommand,
+  { command, cashKey: key }: { command: MoveCommand; cashKey: string },
 ): Procedure<AccountState | undefined> {
   if (name !== undefined) return yield* findAccount(name);
   const { currencyCode } = command.amount;
-  const key = cashAccountKey(currencyCode);
   const [row] = yield query("findAccountByKey", key);
   if (row !== undefined) return accountFromRow(row);
   return newAccount({

@@ -66,7 +66,7 @@ export const migrations: readonly Migration[] = [
 ];
 
 /** One step of the schema. Released steps are never changed: their checksum is in every database. */
-interface Migration {
+export interface Migration {
   readonly version: number;
   readonly name: string;
   readonly statements: readonly string[];
@@ -89,11 +89,21 @@ export const foundation: readonly string[] = [
   `CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL){strict}`,
 ];
 
+/** The statements that run when a database is opened. */
+export const schemaStatements = {
+  listMigrations: `SELECT version, checksum FROM migrations ORDER BY version`,
+  insertMigration: `INSERT INTO migrations VALUES ($1, $2, $3, $4)`,
+  findMode: `SELECT value FROM settings WHERE name = 'mode'`,
+  insertMode: `INSERT INTO settings VALUES ('mode', $1) ON CONFLICT (name) DO NOTHING`,
+} as const;
+
 /** Every statement that runs while the bank works, by name. */
 export const statements = {
-  findOperation: `SELECT kind, fingerprint, from_key, from_sequence, to_key, to_sequence FROM operations
-    WHERE requester = $1 AND method = $2 AND request_id = $3`,
-  findRefusal: `SELECT fingerprint, code FROM refusals
+  findRequest: `SELECT fingerprint, CAST(NULL AS TEXT) AS code, from_key, from_sequence, to_key,
+      to_sequence FROM operations
+    WHERE requester = $1 AND method = $2 AND request_id = $3
+    UNION ALL
+    SELECT fingerprint, code, NULL, NULL, NULL, NULL FROM refusals
     WHERE requester = $1 AND method = $2 AND request_id = $3 AND refused_at > $4`,
   insertRefusal: `INSERT INTO refusals (requester, method, request_id, fingerprint, code, refused_at)
     VALUES ($1, $2, $3, $4, $5, $6)

@@ -3,9 +3,9 @@ import { DatabaseSync } from "node:sqlite";
 import type { StatementSync } from "node:sqlite";
 import { BankError } from "../errors.ts";
 import type { Procedure } from "./procedures.ts";
-import { integer, text } from "./rows.ts";
-import type { Row } from "./rows.ts";
-import { foundation, migrationChecksum, migrations, renderSql, statements } from "./schema.ts";
+import { checkMode, migrationRow, pendingMigrations } from "./prepare-schema.ts";
+import type { Row, SqlValue } from "./rows.ts";
+import { foundation, renderSql, schemaStatements, statements } from "./schema.ts";
 import type { SqlDialect, StatementName } from "./schema.ts";
 import { refusalMemory } from "./store.ts";
 import type { BankMode } from "./store.ts";
@@ -148,49 +148,23 @@ function prepareSchema(database: DatabaseSync, options: SqliteWriterOptions): vo
   database.exec("BEGIN IMMEDIATE");
   for (const sql of foundation) database.exec(inSqlite(sql));
   migrate(database, options);
-  checkMode(database, options);
   database
     .prepare(inSqlite(statements.dropAllOldRefusals))
     .run(options.now - BigInt(refusalMemory.ageMs));
   database.exec("COMMIT");
 }
 
-function migrate(database: DatabaseSync, { path, now }: SqliteWriterOptions): void {
-  const applied = database
-    .prepare("SELECT version, checksum FROM migrations ORDER BY version")
-    .all();
-  for (const row of applied as unknown as readonly Row[]) {
-    const version = integer(row["version"]);
-    const known = migrations.find((migration) => BigInt(migration.version) === version);
-    if (known === undefined) {
-      throw new BankError(
-        "STORE_TOO_NEW",
-        `database ${path}: has schema ${version}, not known here`,
-      );
-    }
-    if (migrationChecksum(known) !== text(row["checksum"])) {
-      throw new BankError(
-        "STORE_CHANGED",
-        `database ${path}: schema ${version} is not the known one`,
-      );
-    }
-  }
-  const insert = database.prepare("INSERT INTO migrations VALUES (?1, ?2, ?3, ?4)");
-  for (const migration of migrations.slice(applied.length)) {
+function migrate(database: DatabaseSync, { path, mode, now }: SqliteWriterOptions): void {
+  const place = `database ${path}`;
+  const run = (sql: string, values: readonly SqlValue[]): readonly Row[] =>
+    database.prepare(inSqlite(sql)).all(...values) as unknown as readonly Row[];
+  for (const migration of pendingMigrations(run(schemaStatements.listMigrations, []), place)) {
     for (const sql of migration.statements) database.exec(inSqlite(sql));
-    insert.run(BigInt(migration.version), migration.name, migrationChecksum(migration), now);
+    run(schemaStatements.insertMigration, migrationRow(migration, now));
   }
-}
-
-function checkMode(database: DatabaseSync, { path, mode }: SqliteWriterOptions): void {
-  const row = database.prepare("SELECT value FROM settings WHERE name = 'mode'").get();
-  const recorded = (row as unknown as Row | undefined)?.["value"];
-  if (recorded === undefined) {
-    database.prepare("INSERT INTO settings VALUES ('mode', ?1)").run(mode);
-  } else if (recorded !== mode) {
-    const message = `database ${path}: was made in ${text(recorded)} mode, this bank runs in ${mode}`;
-    throw new BankError("STORE_MODE_MISMATCH", message);
-  }
+  run(schemaStatements.insertMode, [mode]);
+  const [row] = run(schemaStatements.findMode, []);
+  checkMode(row?.["value"] ?? null, { mode, place });
 }
 
 function inSqlite(sql: string): string {

@@ -1,10 +1,10 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { BankError } from "../errors.ts";
-import type { BankErrorCode } from "../errors.ts";
+import type { Executed, Failure } from "./group-commit.ts";
 import { executeCommand, findAccount, listEntries } from "./procedures.ts";
 import { openSqliteReader, openSqliteWriter, sqliteFailure } from "./sqlite-database.ts";
 import type { SqliteConnection, SqliteWriterOptions } from "./sqlite-database.ts";
-import type { Command, EntryRange, Outcome } from "./store.ts";
+import type { Command, EntryRange } from "./store.ts";
 import { verifyLedger } from "./verify-ledger.ts";
 import type { AccountName } from "../account-name.ts";
 
@@ -39,15 +39,6 @@ export interface WorkerReply {
   readonly failure?: Failure;
   readonly value?: unknown;
 }
-
-/** An error that crossed the thread. */
-interface Failure {
-  readonly code: BankErrorCode;
-  readonly message: string;
-}
-
-/** How one command of a batch ended. */
-export type Executed = { readonly outcome: Outcome } | { readonly failure: Failure };
 
 const port = parentPort;
 const role = workerData as WorkerRole;

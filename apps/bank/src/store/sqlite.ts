@@ -5,14 +5,10 @@ import type { AccountName } from "../account-name.ts";
 import { BankError } from "../errors.ts";
 import type { BankErrorCode } from "../errors.ts";
 import type { AccountState, Entry } from "../ledger.ts";
+import { createGroupCommit } from "./group-commit.ts";
+import type { Executed } from "./group-commit.ts";
 import { createWatches } from "./watches.ts";
-import type {
-  Executed,
-  FailPoint,
-  WorkerReply,
-  WorkerRequest,
-  WorkerRole,
-} from "./sqlite-worker.ts";
+import type { FailPoint, WorkerReply, WorkerRequest, WorkerRole } from "./sqlite-worker.ts";
 import type { BankMode, BankStore, Command, EntryRange, Outcome, Verification } from "./store.ts";
 
 /** How a SQLite store is opened. */
@@ -63,20 +59,22 @@ export async function createSqliteStore(options: SqliteStoreOptions): Promise<Ba
 class SqliteStore implements BankStore {
   readonly #writer: Conversation;
   readonly #reader: Conversation;
-  readonly #maxWaiting: number;
-  readonly #maxBatch: number;
+  readonly #commits: ReturnType<typeof createGroupCommit>;
   readonly #watches = createWatches();
-  /** Accepted, not yet sent: they leave together as soon as the writer is free. */
-  readonly #waiting: Waiting[] = [];
-  #committing: Promise<void> | undefined;
   #broken: BankErrorCode | undefined;
   #closing = false;
 
   constructor(writer: Conversation, reader: Conversation, options: SqliteStoreOptions) {
     this.#writer = writer;
     this.#reader = reader;
-    this.#maxWaiting = options.maxWaiting ?? 10_000;
-    this.#maxBatch = options.maxBatch ?? 512;
+    this.#commits = createGroupCommit({
+      maxWaiting: options.maxWaiting,
+      maxBatch: options.maxBatch ?? 512,
+      commit: async (commands) =>
+        (await this.#writer.ask({ ask: "execute", commands })) as readonly Executed[],
+      onOutcome: this.#watches.tell,
+      onFailure: (error) => this.#note(error),
+    });
   }
 
   get fault(): BankErrorCode | undefined {
@@ -89,15 +87,7 @@ class SqliteStore implements BankStore {
   execute(command: Command): Promise<Outcome> {
     if (this.#closing) return Promise.reject(storeClosed());
     if (this.#broken !== undefined) return Promise.reject(ledgerBroken());
-    if (this.#waiting.length >= this.#maxWaiting) {
-      return Promise.reject(
-        new BankError("OVERLOADED", `${this.#waiting.length} commands are waiting`),
-      );
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
-    this.#waiting.push({ command, resolve, reject });
-    this.#committing ??= this.#commitAll();
-    return promise;
+    return this.#commits.execute(command);
   }
 
   account(name: AccountName): Promise<AccountState | undefined> {
@@ -118,7 +108,7 @@ class SqliteStore implements BankStore {
 
   async close(): Promise<void> {
     this.#closing = true;
-    await this.#committing;
+    await this.#commits.drain();
     await Promise.all([this.#writer.close(), this.#reader.close()]);
   }
 
@@ -132,47 +122,10 @@ class SqliteStore implements BankStore {
     }
   }
 
-  async #commitAll(): Promise<void> {
-    // A turn of the loop, so that what arrives in this one shares the first commit.
-    await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, this.#maxBatch);
-      try {
-        const commands = batch.map(({ command }) => command);
-        this.#settle(batch, (await this.#writer.ask({ ask: "execute", commands })) as Executed[]);
-      } catch (error) {
-        for (const { reject } of batch) reject(error);
-      }
-    }
-    this.#committing = undefined;
-  }
-
-  #settle(batch: readonly Waiting[], results: readonly Executed[]): void {
-    for (const [index, { resolve, reject }] of batch.entries()) {
-      const executed = results[index];
-      if (executed === undefined) {
-        reject(new BankError("STORE_UNAVAILABLE", "the writer gave no outcome"));
-      } else if ("outcome" in executed) {
-        this.#watches.tell(executed.outcome);
-        resolve(executed.outcome);
-      } else {
-        const error = new BankError(executed.failure.code, executed.failure.message);
-        this.#note(error);
-        reject(error);
-      }
-    }
-  }
-
   /** After a broken invariant, found by whomever, nothing is written any more. */
   #note(error: unknown): void {
     if (error instanceof BankError && error.code === "LEDGER_BROKEN") this.#broken = error.code;
   }
-}
-
-interface Waiting {
-  readonly command: Command;
-  readonly resolve: (outcome: Outcome) => void;
-  readonly reject: (error: unknown) => void;
 }
 
 /** Questions and answers with one worker. */

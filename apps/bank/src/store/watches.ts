@@ -6,7 +6,7 @@ interface Watches {
   /** Calls the listener after each change; the result ends that. */
   add(name: AccountName, listener: () => void): () => void;
   /** Calls the listeners of each account that the outcome changed. */
-  tell(outcome: Outcome): void;
+  tell(this: void, outcome: Outcome): void;
 }
 
 /** A table of watches, empty. */

@@ -27,16 +27,28 @@ export interface Run {
   readonly databaseUrl: string;
 }
 
-type Teller = Client<typeof TellerService>;
+export type Teller = Client<typeof TellerService>;
 
 const owner = "spiffe://handfast.internal/pool";
 const program = join(import.meta.dirname, "../programs/dying-bank.ts");
 
+/** Runs a schedule against one bank on SQLite, which dies at the schedule's fail points. */
 export async function runSchedule(t: TestContext, schedule: Schedule): Promise<Run> {
+  const settings = workloadSettings(t);
+  const lives = createLives(t, settings, schedule.failPoints);
+  const run = await runOn(lives, schedule);
+  return { ...run, databaseUrl: settings.DATABASE_URL };
+}
+
+/** The settings of a bank that takes everybody for a teller. */
+export function workloadSettings(t: TestContext): ReturnType<typeof bankFiles> {
   // What one life compiled the next need not.
   const compileCache = { NODE_COMPILE_CACHE: temporaryFolder(t) };
-  const settings = { ...bankFiles(t), ...compileCache, POLICY_FILE: tellersPolicy(t) };
-  const lives = createLives(t, settings, schedule.failPoints);
+  return { ...bankFiles(t), ...compileCache, POLICY_FILE: tellersPolicy(t) };
+}
+
+/** Runs a schedule against banks that come and go. */
+export async function runOn(lives: Lives, schedule: Schedule): Promise<Omit<Run, "databaseUrl">> {
   await lives.begin();
   for (const accountId of schedule.accounts) {
     const request = { requestId: randomUUID(), name: { owner, accountId }, currencyCode: "USD" };
@@ -56,12 +68,7 @@ export async function runSchedule(t: TestContext, schedule: Schedule): Promise<R
     statements.set(accountId, await readEntries(auditor, accountId));
   }
   await lives.end();
-  return {
-    history: histories.flat(),
-    statements,
-    kills: lives.kills(),
-    databaseUrl: settings.DATABASE_URL,
-  };
+  return { history: histories.flat(), statements, kills: lives.kills() };
 }
 
 async function runClient(
@@ -91,6 +98,8 @@ async function answerOf<T>(
     } catch (error) {
       if (!(error instanceof GrpcError)) throw error;
       if (error.code === "FAILED_PRECONDITION") return { kind: "refused", code: error.code };
+      // The store had too much to do: the same request once more.
+      if (error.code === "ABORTED") continue;
       if (error.code !== "UNAVAILABLE") throw error;
       await lives.next(teller);
     }
@@ -133,8 +142,8 @@ async function readEntries(teller: Teller, accountId: string): Promise<Entry[]> 
   throw new Error(`the statement of ${accountId} has no closing`);
 }
 
-/** The lives of the bank, one after the other, each ending where it was told to. */
-interface Lives {
+/** Banks that come and go. */
+export interface Lives {
   begin(): Promise<void>;
   /** A client of the life that is on. */
   teller(identity: TestIdentity): Promise<Teller>;
@@ -203,7 +212,7 @@ function createLives(
   };
 }
 
-function startBank(
+export function startBank(
   env: Readonly<Record<string, string>>,
   failPoint: FailPoint | undefined,
 ): ChildProcess {
@@ -215,7 +224,7 @@ function startBank(
   });
 }
 
-async function portOf(child: ChildProcess): Promise<number> {
+export async function portOf(child: ChildProcess): Promise<number> {
   if (child.stdout !== null) {
     for await (const line of createInterface({ input: child.stdout })) {
       return (JSON.parse(line) as { port: number }).port;
