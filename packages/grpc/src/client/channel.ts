@@ -1,16 +1,14 @@
 import type { Expectation, MutualTls } from "@handfast/tls";
 import type { EngineChannel } from "../engine.ts";
 import { GrpcError } from "../errors.ts";
-import { createGrpcJsChannel } from "../grpc-js-engine.ts";
-import { SecuringCredentials } from "../grpc-js/channel-credentials.ts";
-import type { GrpcJsChannelOptions } from "../grpc-js-engine.ts";
+import { createChannel } from "../wire/client-engine.ts";
+import type { ChannelOptions } from "../wire/client-engine.ts";
+import type { Connector } from "../wire/subchannel.ts";
 import type { ClientChannel } from "./invoke.ts";
-import type { Target } from "./target.ts";
 
 /** What a channel over mutual TLS is made of. */
-export interface SecureChannelOptions extends Omit<GrpcJsChannelOptions, "credentials" | "target"> {
+export interface SecureChannelOptions extends Omit<ChannelOptions, "connector"> {
   readonly tls: MutualTls;
-  readonly target: Target;
   /** Whom to expect; the host that is dialled if absent. */
   readonly expect: Expectation | undefined;
 }
@@ -19,9 +17,7 @@ export interface SecureChannelOptions extends Omit<GrpcJsChannelOptions, "creden
 export function createPlaintextChannel(
   options: Omit<SecureChannelOptions, "tls" | "expect">,
 ): ClientChannel {
-  const { target, limits, loadBalancing } = options;
-  const credentials = "plaintext";
-  const channel = createGrpcJsChannel({ target: target.uri, credentials, limits, loadBalancing });
+  const channel = createChannel({ ...options, connector: plaintext });
   return { ...closedAfterCalls(channel), generation: 0 };
 }
 
@@ -30,7 +26,7 @@ export function createPlaintextChannel(
  * a new connection, made and judged with the new ones; calls under way end on the old, which then closes.
  */
 export function createSecureChannel(options: SecureChannelOptions): ClientChannel {
-  const { tls, target, limits, loadBalancing } = options;
+  const { tls, expect: _expect, ...common } = options;
   let seen = currentOf(tls);
   let generation = 0;
   let channel = create();
@@ -48,10 +44,7 @@ export function createSecureChannel(options: SecureChannelOptions): ClientChanne
   };
 
   function create(): ClosableChannel {
-    const credentials = channelCredentials(options);
-    return closedAfterCalls(
-      createGrpcJsChannel({ target: target.uri, credentials, limits, loadBalancing }),
-    );
+    return closedAfterCalls(createChannel({ ...common, connector: connectorOf(options) }));
   }
 
   function refresh(): void {
@@ -103,30 +96,34 @@ function currentOf({ identity, trust }: MutualTls): Current {
 }
 
 /**
- * Credentials whose connections our dialer secures and judges. For the same target, expectation,
- * identity and trust they are the same object, and so clients of a process share one connection.
+ * Secures and judges connections. For the same target, expectation, identity and trust it is the same
+ * object, and so clients of a process share one connection.
  */
-function channelCredentials({ tls, target, expect }: SecureChannelOptions): SecuringCredentials {
+function connectorOf({ tls, target, expect }: SecureChannelOptions): Connector {
   const now = currentOf(tls);
   let known = cache.get(tls);
   if (known?.identity !== now.identity || known?.trust !== now.trust) {
-    known = { ...now, credentials: new Map() };
+    known = { ...now, connectors: new Map() };
     cache.set(tls, known);
   }
   const key = JSON.stringify([target.host, expect]);
-  const found = known.credentials.get(key);
+  const found = known.connectors.get(key);
   if (found !== undefined) return found;
-  const credentials = new SecuringCredentials(async (socket) => {
-    const address = target.host === undefined ? { socket } : { socket, host: target.host };
-    const dialled = await tls.dial(address, expect === undefined ? {} : { expect });
-    return dialled.socket;
-  });
-  known.credentials.set(key, credentials);
-  return credentials;
+  const connector: Connector = {
+    scheme: "https",
+    async secure(socket, signal) {
+      const address = target.host === undefined ? { socket } : { socket, host: target.host };
+      const options = { signal, ...(expect !== undefined && { expect }) };
+      return (await tls.dial(address, options)).socket;
+    },
+  };
+  known.connectors.set(key, connector);
+  return connector;
 }
 
-interface KnownCredentials extends Current {
-  readonly credentials: Map<string, SecuringCredentials>;
+interface KnownConnectors extends Current {
+  readonly connectors: Map<string, Connector>;
 }
 
-const cache = new WeakMap<MutualTls, KnownCredentials>();
+const cache = new WeakMap<MutualTls, KnownConnectors>();
+const plaintext: Connector = { scheme: "http", secure: (socket) => Promise.resolve(socket) };

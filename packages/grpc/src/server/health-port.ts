@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import type { ListenAddress } from "@handfast/tls";
 import { GrpcError } from "../errors.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
-import { createGrpcJsServerEngine } from "../grpc-js-engine.ts";
+import { createServerEngine } from "../wire/server-engine.ts";
 import type { HealthState } from "../health.ts";
 import { connectionPrincipal } from "../principal.ts";
 import { serveConnection } from "./connection.ts";
@@ -37,7 +37,7 @@ export async function listenHealthPort(
     method: Health.method.check,
     handler: check as Route["handler"],
   };
-  const engine = createGrpcJsServerEngine({
+  const engine = createServerEngine({
     maxConcurrentStreams: 1,
     maxReceiveMessageBytes: maxHeaderBytes,
     maxHeaderBytes,

@@ -1,11 +1,12 @@
 import type { Duplex } from "node:stream";
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import type { Limits, Timing } from "@handfast/http2";
 import type { ListenAddress, MutualTls, Protocol } from "@handfast/tls";
 import { GrpcError } from "../errors.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
-import { createGrpcJsServerEngine } from "../grpc-js-engine.ts";
+import { createServerEngine } from "../wire/server-engine.ts";
 import { createHealth } from "../health.ts";
 import type { HealthControl } from "../health.ts";
 import { createAuthoriser } from "../interceptors/authorise.ts";
@@ -42,6 +43,8 @@ export type ServerOptions = ServerTransport & {
   /** Run around each call that the policy allows, in the order listed. */
   readonly interceptors?: readonly ServerInterceptor[];
   readonly limits?: ServerLimits;
+  /** `gzip` compresses responses of 1 KiB and more for clients that accept it; `identity` if absent. */
+  readonly compression?: "identity" | "gzip";
   /** How often each identity may call; not limited if absent. Asked before the policy. */
   readonly rateLimit?: RateLimitOptions;
   /** `exempt`: the health service answers every admitted peer, whatever the policy; default `apply`. */
@@ -71,10 +74,17 @@ export interface ServerLimits {
   readonly maxReceiveMessageBytes?: number;
   /** A longer response message is RESOURCE_EXHAUSTED; 4 MiB if absent. */
   readonly maxSendMessageBytes?: number;
-  /** Longer request headers, names and values and 32 bytes for each, are RESOURCE_EXHAUSTED; 16 KiB if absent. */
+  /**
+   * Longer request headers, names and values and 32 bytes for each, are RESOURCE_EXHAUSTED; 16 KiB if
+   * absent. Beyond twice as much the answer is HTTP 431.
+   */
   readonly maxHeaderBytes?: number;
   /** Calls at a time on one connection; 100 if absent. */
   readonly maxConcurrentStreams?: number;
+  /** What a hostile peer may cost one connection before it is ended; defaults with each. */
+  readonly http2?: Limits;
+  /** How long a connection may be slow, silent or idle; keepalive pings every 120,000 ms if absent. */
+  readonly timing?: Timing;
 }
 
 /** Where a server listens, and whether it asks for client certificates (default: required). */
@@ -118,7 +128,8 @@ export function createServer(options: ServerOptions): Server {
   const onEvent = options.onEvent ?? (() => undefined);
   const limits = { ...defaultLimits, ...options.limits };
   const health = createHealth((change) => onEvent({ type: "readiness", ...change }));
-  const engine = createGrpcJsServerEngine(limits);
+  const { compression = "identity" } = options;
+  const engine = createServerEngine({ ...limits, compression });
   const routes = new Map<string, Route>();
   const connections = new Set<ServerConnection>();
   const listeners = new Set<{ close(): Promise<void> }>();
@@ -326,7 +337,7 @@ function delay(milliseconds: number): Promise<void> {
 
 /** What every object has without having been given it; no handler is called `toString`. */
 const inherited = Object.prototype as unknown as Readonly<Record<string, unknown>>;
-const defaultLimits: Required<ServerLimits> = {
+const defaultLimits: Required<Omit<ServerLimits, "http2" | "timing">> = {
   maxReceiveMessageBytes: 4 * 1024 * 1024,
   maxSendMessageBytes: 4 * 1024 * 1024,
   maxHeaderBytes: 16 * 1024,
