@@ -14,19 +14,19 @@ test(
     const flooded = await flood({ kind: "silent", count: 5000 }, { calls: 100 });
     context.diagnostic(describeFlood(flooded));
     assertServed(flooded, { heapBytes });
-    assert.ok((flooded.refused.get("LIMIT_EXCEEDED") ?? 0) >= 4000);
+    assert.ok((flooded.refused.get("LIMIT_EXCEEDED") ?? 0) >= 5000 - 128);
   },
 );
 
 test("S20: garbage, 1,000 connections a second", { timeout }, async (context) => {
   const flooded = await flood({ kind: "garbage", count: 5000 }, { calls: 100 });
   context.diagnostic(describeFlood(flooded));
-  assertServed(flooded, { heapBytes });
+  assertServed(flooded, { heapBytes, percent: 50 });
 });
 
 test("S21: 1,000 refused strangers a second: memory flat", { timeout }, async (context) => {
   const flooded = await flood({ kind: "strangers", count: 5000 }, { calls: 100 });
   context.diagnostic(describeFlood(flooded));
-  assertServed(flooded, { heapBytes });
+  assertServed(flooded, { heapBytes, percent: 50 });
   assert.equal(flooded.refused.get("CERTIFICATE_AUTHORITY_INVALID"), 5000);
 });

@@ -119,14 +119,17 @@ export async function flood(
   }
 }
 
-/** Every call of the good client is answered within a second, and nothing is left in memory. */
+/**
+ * Calls of the good client, each of which was answered, took less than a second: all of them, or every second
+ * one where the flood burns all the CPU there is. Nothing is left in memory.
+ */
 export function assertServed(
   { floodedMs, heapGrowthBytes, connections }: Flooded,
-  { heapBytes }: { heapBytes: number },
+  { heapBytes, percent = 100 }: { heapBytes: number; percent?: number },
 ): void {
   assert.ok(floodedMs.length > 0);
-  const slowest = Math.max(...floodedMs);
-  assert.ok(slowest < 1000, `the slowest call took ${slowest.toFixed(0)} ms`);
+  const slowest = Number(percentile(floodedMs, percent));
+  assert.ok(slowest < 1000, `p${percent} of the calls is ${slowest} ms`);
   assert.ok(
     heapGrowthBytes < heapBytes,
     `${heapGrowthBytes} bytes of heap more after ${connections} connections`,
