@@ -14,6 +14,7 @@ import {
   trustFromFile,
 } from "@handfast/tls";
 import type { MutualTls, MutualTlsOptions, TlsEvent } from "@handfast/tls";
+import type { ReadonlyMetadata } from "@handfast/grpc";
 import { Agent, request } from "undici";
 import type { CredentialName, Credentials } from "./credentials.ts";
 
@@ -24,6 +25,8 @@ export interface OurServer {
   forget(): void;
   /** What it saw of the first connection since: `accepted: IDENTITY`, `refused: CODE` or `peer refused: CODE`. */
   saw(): Promise<string>;
+  /** The values under a name of each call since. */
+  headers(name: string): readonly (readonly string[])[];
   close(): Promise<void>;
 }
 
@@ -35,6 +38,7 @@ export async function serveOurs(
   identity: CredentialName,
 ): Promise<OurServer> {
   const seen: string[] = [];
+  const calls: ReadonlyMetadata[] = [];
   let look = (): void => undefined;
   const mtls = await createMutualTls({
     ...commonOptions(credentials),
@@ -46,7 +50,17 @@ export async function serveOurs(
       look();
     },
   });
-  const grpc = createServer({ tls: mtls, policy: allowEveryAdmittedPeer(), reflection: true });
+  const grpc = createServer({
+    tls: mtls,
+    policy: allowEveryAdmittedPeer(),
+    reflection: true,
+    interceptors: [
+      (call, next) => {
+        calls.push(call.requestHeaders);
+        return next();
+      },
+    ],
+  });
   grpc.add(TestService, interopHandlers);
   const grpcAddress = await grpc.listen(loopback);
   const page = createHttpServer((incoming, response) => {
@@ -55,7 +69,11 @@ export async function serveOurs(
   const listener = await mtls.serveHttp(page, loopback);
   return {
     ports: { grpc: portOf(grpcAddress), http: portOf(listener.address) },
-    forget: () => void seen.splice(0),
+    forget() {
+      seen.length = 0;
+      calls.length = 0;
+    },
+    headers: (name) => calls.map((metadata) => metadata.getAll(name)),
     async saw() {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       const timer = setTimeout(() => reject(new Error("our server saw no handshake")), timeoutMs);
@@ -80,9 +98,11 @@ export async function callWithOurs(
     readonly protocol: Protocol;
     readonly port: number;
     readonly identity: CredentialName | undefined;
+    /** Sent each with a call of the interop service, once it is known that there is a connection. */
+    readonly headers?: readonly Readonly<Record<string, string>>[];
   },
 ): Promise<string> {
-  const { protocol, port, identity } = options;
+  const { protocol, port, identity, headers = [] } = options;
   const mtls = await createMutualTls({
     ...commonOptions(credentials),
     identity: identity === undefined ? noIdentity() : identityFromFiles(credentials.of(identity)),
@@ -91,16 +111,21 @@ export async function callWithOurs(
     ...(identity === "expired" ? { now: () => credentials.beforeExpiry } : {}),
   });
   try {
-    return await (protocol === "grpc" ? callGrpc(mtls, port) : callHttp(mtls, port));
+    return await (protocol === "grpc" ? callGrpc(mtls, { port, headers }) : callHttp(mtls, port));
   } finally {
     await mtls.close();
   }
 }
 
-async function callGrpc(mtls: MutualTls, port: number): Promise<string> {
+async function callGrpc(
+  mtls: MutualTls,
+  { port, headers }: { port: number; headers: readonly Readonly<Record<string, string>>[] },
+): Promise<string> {
   const client = createClient(TestService, { target: `localhost:${port}`, tls: mtls });
   try {
-    return `ok: ${(await client.connect()).health}`;
+    const { health } = await client.connect();
+    for (const sent of headers) await client.emptyCall({}, { headers: sent });
+    return `ok: ${health}`;
   } catch (error) {
     if (!(error instanceof GrpcError)) throw error;
     const { code, message, refusal } = error;

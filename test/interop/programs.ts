@@ -17,6 +17,8 @@ export interface ServerProgram {
   readonly lines: readonly string[];
   /** Resolves with the first line from `since` on that matches; rejects after a while with what there was. */
   said(pattern: RegExp, since?: number): Promise<string>;
+  /** Resolves when it has ended by itself. */
+  readonly exited: Promise<void>;
   end(): Promise<void>;
 }
 
@@ -87,6 +89,7 @@ export async function startServer(
     port: Number(listening.exec(line)?.[1]),
     lines,
     said,
+    exited,
     async end() {
       child.kill("SIGKILL");
       await exited;
@@ -99,7 +102,9 @@ function start(
   env: Readonly<Record<string, string>> = {},
 ): ChildProcessWithoutNullStreams {
   const { PATH = "", HOME = "" } = process.env;
-  return spawn(command, args, { env: { PATH, HOME, NO_COLOR: "1", PYTHONDONTWRITEBYTECODE: "1", ...env } });
+  return spawn(command, args, {
+    env: { PATH, HOME, NO_COLOR: "1", PYTHONDONTWRITEBYTECODE: "1", ...env },
+  });
 }
 
 const timeoutMs = 30_000;
