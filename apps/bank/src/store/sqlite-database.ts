@@ -29,6 +29,8 @@ export function openSqliteWriter(options: SqliteWriterOptions): SqliteConnection
     });
     try {
       database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+      // Random request ids touch many pages: keep them, and copy each back less often.
+      database.exec("PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 4000");
       if (options.maxPageCount !== undefined) {
         database.exec(`PRAGMA max_page_count = ${Math.trunc(options.maxPageCount)}`);
       }
