@@ -14,6 +14,8 @@ export interface ConnectionContext {
   readonly passage: Passage;
   readonly maxHeaderBytes: number;
   readonly maxSendMessageBytes: number;
+  /** How old a connection may become before it is drained; for ever if absent. */
+  readonly maxConnectionAgeMs?: number;
   route(path: string): Route | undefined;
   started(call: OpenCall): void;
   ended(call: OpenCall, error: GrpcError | undefined): void;
@@ -44,6 +46,7 @@ export function serveConnection(
   let refused: Refusal | undefined;
   let draining = false;
   const connection = context.engine.accept(socket, onCall);
+  limitAge(socket, context.maxConnectionAgeMs ?? Infinity, () => drain({ kind: "aged" }));
 
   return {
     calls,
@@ -87,7 +90,8 @@ export function serveConnection(
   }
 
   function drain(reason: DrainReason): void {
-    draining = true;
+    // A connection that is merely old serves what still arrives on it: no call fails for that.
+    if (reason.kind !== "aged") draining = true;
     if (reason.kind === "refused") {
       refused = reason.refusal;
       // A revoked peer gets no grace: its calls are told why, before the socket is cut.
@@ -97,6 +101,13 @@ export function serveConnection(
     }
     connection.drain();
   }
+}
+
+/** Calls back when the socket is so old, give or take a tenth: connections made at once do not end at once. */
+function limitAge(socket: Duplex, maxAgeMs: number, aged: () => void): void {
+  if (maxAgeMs > longestAgeMs) return;
+  const timer = setTimeout(aged, maxAgeMs * (0.9 + 0.2 * Math.random())).unref();
+  socket.once("close", () => clearTimeout(timer));
 }
 
 /** What a call reads whose peer is no longer admitted: the same as if it had been refused at the door. */
@@ -122,3 +133,6 @@ function finish(call: EngineServerCall, error: GrpcError): void {
   const status = { status: error.status, message: error.message, details: undefined };
   call.finish(status, error.trailers);
 }
+
+/** What a timer can count, with the tenth. */
+const longestAgeMs = 1_900_000_000;

@@ -81,6 +81,11 @@ export interface ServerLimits {
   readonly maxHeaderBytes?: number;
   /** Calls at a time on one connection; 100 if absent. */
   readonly maxConcurrentStreams?: number;
+  /**
+   * After so long, give or take a tenth, a connection takes no new calls: its client makes another, and
+   * perhaps to another instance. Those in flight go on. For ever if absent.
+   */
+  readonly maxConnectionAgeMs?: number;
   /** What a hostile peer may cost one connection before it is ended; defaults with each. */
   readonly http2?: Limits;
   /** How long a connection may be slow, silent or idle; keepalive pings every 120,000 ms if absent. */
@@ -152,6 +157,7 @@ export function createServer(options: ServerOptions): Server {
     engine,
     maxHeaderBytes: limits.maxHeaderBytes,
     maxSendMessageBytes: limits.maxSendMessageBytes,
+    maxConnectionAgeMs: limits.maxConnectionAgeMs,
     route: (path) => routes.get(path),
     passage: {
       gates: [
@@ -342,6 +348,7 @@ const defaultLimits: Required<Omit<ServerLimits, "http2" | "timing">> = {
   maxSendMessageBytes: 4 * 1024 * 1024,
   maxHeaderBytes: 16 * 1024,
   maxConcurrentStreams: 100,
+  maxConnectionAgeMs: Infinity,
 };
 /** How long the last statuses of calls that were cut have to leave. */
 const farewellMs = 250;
