@@ -1,14 +1,10 @@
 // Tools: curl, openssl, grpcurl and buf curl.
-import { existsSync, readdirSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cached, needs, refusedByThem, theirAlert, theirDeparture } from "./peers.ts";
+import { cached, needs, onPath, refusedByThem, theirAlert, theirDeparture } from "./peers.ts";
 import type { Peer, Settings } from "./peers.ts";
 
-const onPath = (name: string): string | undefined =>
-  (process.env["PATH"] ?? "").split(delimiter).some((folder) => existsSync(join(folder, name)))
-    ? undefined
-    : `${name} is missing`;
 const grpcurl = cached("go", "grpcurl");
 const buf = fileURLToPath(new URL("../../node_modules/.bin/buf", import.meta.url));
 

@@ -1,7 +1,7 @@
 // Whom we talk to: programs of other languages and tools, and how each says what happened.
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Protocol } from "./ours.ts";
 
@@ -95,4 +95,12 @@ export function example(path: string): string {
 /** Why there is no such program: undefined if there is. */
 export function needs(path: string, what: string): string | undefined {
   return existsSync(path) ? undefined : `${what} is missing: test/interop/setup.sh brings it`;
+}
+
+/** Why there is no such command: undefined if there is. */
+export function onPath(name: string): string | undefined {
+  const folders = (process.env["PATH"] ?? "").split(delimiter);
+  return folders.some((folder) => existsSync(join(folder, name)))
+    ? undefined
+    : `${name} is missing`;
 }

@@ -43,3 +43,12 @@ if ! command -v nginx >/dev/null && [ ! -x /usr/sbin/nginx ]; then
     lacking "nginx is missing and may not be installed from here: its rows are skipped"
   fi
 fi
+
+# The published schemas that deploy/kubernetes is checked against.
+schemas="$cache/schemas"
+if [ ! -d "$schemas/node_modules/kubernetes-models" ]; then
+  mkdir -p "$schemas"
+  [ -f "$schemas/package.json" ] || echo '{ "private": true }' >"$schemas/package.json"
+  npm install --silent --no-audit --no-fund --prefix "$schemas" \
+    kubernetes-models@5.1.0 @kubernetes-models/cert-manager@6.0.0 @kubernetes-models/istio@3.0.1 yaml@2.9.1
+fi
