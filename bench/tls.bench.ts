@@ -1,97 +1,113 @@
-// Server CPU per mutual TLS handshake: Handfast beside bare node:tls with its default settings, both in
-// processes of their own, the same client for both, rounds interleaved.
-//   npm run bench:tls [-- --rounds 5 --handshakes 1500]
+/**
+ * The cost of packages/tls beside bare node:tls with its default settings, and beside Go's crypto/tls and
+ * `openssl s_server` where these are installed, in one run: medians over rounds in which each has its turn.
+ * Servers are processes of their own; their CPU time is what the operating system counts. Linux only.
+ *
+ *     npm run bench:tls [-- --rounds 7 --handshakes 1000 --sessions 2000 --only full,resumed,idle,change,list]
+ */
 import { fork } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
+import { cpus } from "node:os";
 import { join } from "node:path";
-import { connect } from "node:tls";
 import { parseArgs } from "node:util";
 
+import { issueCrl, parseCrl, parseSerialNumber } from "@handfast/x509";
 import { createTestAuthority } from "@handfast/x509/testing";
-import type { TestIdentity } from "@handfast/x509/testing";
+
+import { measureContextChange } from "./tls/changes.ts";
+import { print } from "./tls/figures.ts";
+import { measureFull, measureIdle, measureResumed, prepareGround } from "./tls/handshakes.ts";
+import type { LargeListReport } from "./tls/large-list.ts";
+import { versionOf } from "./tls/servers.ts";
+import { measure } from "./x509/measure.ts";
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: "string", default: "5" },
-    handshakes: { type: "string", default: "1500" },
+    rounds: { type: "string", default: "7" },
+    handshakes: { type: "string", default: "1000" },
+    sessions: { type: "string", default: "2000" },
+    only: { type: "string", default: "full,resumed,idle,change,list" },
   },
 });
 const rounds = Number(values.rounds);
-const handshakes = Number(values.handshakes);
-const kinds = ["bare", "handfast"] as const;
+const work = { rounds, handshakes: Number(values.handshakes) };
+const parts = new Set(values.only.split(","));
 
+console.log(
+  [
+    `Node ${process.version}, OpenSSL ${process.versions.openssl}`,
+    `${cpus().length} x ${cpus()[0]?.model ?? "?"}`,
+    (await versionOf("go")) ?? "no Go",
+    (await versionOf("openssl")) ?? "no openssl",
+  ].join("; "),
+);
 for (const algorithm of ["ecdsa-p256", "ml-dsa-65"] as const) {
-  const folder = await mkdtemp(join(tmpdir(), "handfast-bench-"));
-  const authority = createTestAuthority({ algorithm });
-  const issuing = authority.intermediate({ algorithm });
-  const server = issuing.issue({ name: "localhost", algorithm });
-  const client = issuing.issue({ name: "client", algorithm });
-  await writeFile(join(folder, "ca.crt"), authority.bundlePem);
-  await writeFile(join(folder, "server.crt"), server.certificateChainPem);
-  await writeFile(join(folder, "server.key"), server.privateKeyPem, { mode: 0o600 });
-  const servers = new Map<string, { child: ChildProcess; port: number }>();
-  for (const kind of kinds) servers.set(kind, await start(kind, folder));
-  const micros = new Map<string, number[]>(kinds.map((kind) => [kind, []]));
-  for (let round = -1; round < rounds; round++) {
-    for (const kind of kinds) {
-      const target = servers.get(kind);
-      if (target === undefined) continue;
-      const before = await cpu(target.child);
-      await shakeHands(target.port, client, authority.bundlePem);
-      const spent = (await cpu(target.child)) - before;
-      if (round >= 0) micros.get(kind)?.push(spent / handshakes);
-    }
-  }
-  const bare = median(micros.get("bare") ?? []);
-  console.log(`${algorithm}, ${rounds} rounds of ${handshakes} full mutual handshakes, TLS 1.3`);
-  for (const kind of kinds) {
-    const value = median(micros.get(kind) ?? []);
-    console.log(
-      `  ${kind.padEnd(10)} ${value.toFixed(0).padStart(6)} µs server CPU per handshake   ${(value / bare).toFixed(2)} × bare`,
-    );
-  }
-  for (const { child } of servers.values()) child.kill();
-  await rm(folder, { recursive: true });
+  if (parts.has("full")) await measureFull(algorithm, work);
+  if (parts.has("resumed")) await measureResumed(algorithm, work);
+}
+if (parts.has("idle")) {
+  console.log("");
+  await measureIdle("ecdsa-p256", Number(values.sessions));
+}
+if (parts.has("change")) await measureContextChange(rounds);
+if (parts.has("list")) await measureLargeList();
+
+async function measureLargeList(): Promise<void> {
+  await using ground = await prepareGround("ecdsa-p256");
+  const root = createTestAuthority();
+  const server = root.issue({ name: "localhost" });
+  await writeFile(join(ground.folder, "ca.crt"), root.bundlePem);
+  await writeFile(join(ground.folder, "server.crt"), server.certificateChainPem);
+  await writeFile(join(ground.folder, "server.key"), server.privateKeyPem, { mode: 0o600 });
+  const serialNumbers = Array.from({ length: ENTRIES }, (_, n) =>
+    parseSerialNumber(`40${(Math.imul(n, 0x9e3779b1) >>> 0).toString(16).padStart(8, "0")}`),
+  );
+  const revokedAt = new Date(Date.now() - 3_600_000);
+  const listOf = (entries: number, number: number): Uint8Array =>
+    issueCrl({
+      issuer: root,
+      entries: serialNumbers.slice(0, entries).map((serialNumber) => ({ serialNumber, revokedAt })),
+      number,
+      thisUpdate: revokedAt,
+      nextUpdate: new Date(Date.now() + 86_400_000),
+    });
+  const large = listOf(ENTRIES, 2);
+  await writeFile(join(ground.folder, "crls", "root.crl"), listOf(1, 1));
+  await writeFile(join(ground.folder, "large.crl"), large);
+  const child = fork(
+    join(import.meta.dirname, "tls/large-list.ts"),
+    [ground.folder, join(ground.folder, "large.crl")],
+    { execArgv: ["--conditions=@handfast/source"] },
+  );
+  const [report] = (await once(child, "message")) as [LargeListReport];
+  const crl = parseCrl(large);
+  let turn = 0;
+  const absent = parseSerialNumber("50aabbccdd");
+  const medians = await measure(
+    [
+      {
+        name: "listed",
+        batch: 100_000,
+        run: () => crl.lookup(serialNumbers[(turn += 7919) % ENTRIES]!),
+      },
+      { name: "not listed", batch: 100_000, run: () => crl.lookup(absent) },
+    ],
+    rounds,
+  );
+  console.log(`\na revocation list of ${ENTRIES} entries, ${megabytes(large.length)}`);
+  print("look up one that is listed", `${medians.micros("listed").toFixed(2)} us`, "");
+  print("look up one that is not", `${medians.micros("not listed").toFixed(2)} us`, "");
+  print(
+    "from the file to its use",
+    `${report.loadMs.toFixed(0)} ms`,
+    `the event loop waits ${report.longestDelayMs.toFixed(0)} ms at most`,
+  );
+  print("memory", megabytes(report.rssGrowthBytes), "");
 }
 
-async function start(kind: string, folder: string): Promise<{ child: ChildProcess; port: number }> {
-  const child = fork(join(import.meta.dirname, "tls/server.ts"), [kind, folder], {
-    execArgv: ["--conditions=@handfast/source"],
-  });
-  const [{ port }] = (await once(child, "message")) as [{ port: number }];
-  return { child, port };
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(0)} MB`;
 }
 
-async function cpu(child: ChildProcess): Promise<number> {
-  child.send("cpu");
-  const [{ cpuMicros }] = (await once(child, "message")) as [{ cpuMicros: number }];
-  return cpuMicros;
-}
-
-async function shakeHands(port: number, client: TestIdentity, bundle: string): Promise<void> {
-  let left = handshakes;
-  const worker = async (): Promise<void> => {
-    while (left-- > 0) {
-      const socket = connect({
-        host: "127.0.0.1",
-        servername: "localhost",
-        port,
-        ca: [bundle],
-        cert: client.certificateChainPem,
-        key: client.privateKeyPem,
-        ALPNProtocols: ["h2"],
-      });
-      socket.resume();
-      await once(socket, "close");
-    }
-  };
-  await Promise.all(Array.from({ length: 16 }, worker));
-}
-
-function median(values_: readonly number[]): number {
-  const sorted = [...values_].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-}
+const ENTRIES = 1_000_000;

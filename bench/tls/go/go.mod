@@ -1,0 +1,3 @@
+module handfast.test/bench
+
+go 1.24
