@@ -14,9 +14,7 @@ export type Securer = (
 ) => Promise<Socket>;
 
 /** Channel credentials whose connections are secured, and judged, by somebody else. */
-export class SecuringCredentials extends ChannelCredentials {
-  /** Why the newest attempt failed; undefined once one has succeeded. */
-  lastFailure: unknown;
+class SecuringCredentials extends ChannelCredentials {
   readonly #secure: Securer;
 
   constructor(secure: Securer) {
@@ -40,14 +38,8 @@ export class SecuringCredentials extends ChannelCredentials {
   ): experimental.SecureConnector {
     return {
       connect: async (socket: Socket) => {
-        try {
-          const secured = await this.#secure(socket, { path, options });
-          this.lastFailure = undefined;
-          return { socket: secured, secure: true };
-        } catch (thrown) {
-          this.lastFailure = thrown;
-          throw thrown;
-        }
+        const secured = await this.#secure(socket, { path, options });
+        return { socket: secured, secure: true };
       },
       waitForReady: () => Promise.resolve(),
       getCallCredentials: () => callCredentials ?? CallCredentials.createEmpty(),

@@ -1,10 +1,9 @@
 import { Metadata as JsMetadata } from "@grpc/grpc-js";
-import type { MetadataOptions } from "@grpc/grpc-js";
 import { Metadata } from "../metadata.ts";
 
 /** Our metadata as that of grpc-js. */
-export function toJs(metadata: Metadata, options?: MetadataOptions): JsMetadata {
-  const result = new JsMetadata(options);
+export function toJs(metadata: Metadata): JsMetadata {
+  const result = new JsMetadata();
   for (const [name, value] of metadata) {
     result.add(name, typeof value === "string" ? value : asBuffer(value));
   }
@@ -20,7 +19,7 @@ export function fromJs(metadata: JsMetadata): Metadata | undefined {
 }
 
 /** The same bytes as a Buffer, which is what grpc-js takes. */
-export function asBuffer(bytes: Uint8Array): Buffer {
+function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
