@@ -5,6 +5,7 @@ import type { CredentialName, Credentials } from "./credentials.ts";
 import { makeCredentials } from "./credentials.ts";
 import { callWithOurs, serveOurs } from "./ours.ts";
 import type { OurServer, Protocol } from "./ours.ts";
+import { cached, needs } from "./peers.ts";
 import type { Expected, Peer, Settings } from "./peers.ts";
 import { goPeers } from "./peers-go.ts";
 import { pythonPeers } from "./peers-python.ts";
@@ -40,6 +41,7 @@ const serverCases: Readonly<
 };
 
 const widest = 110;
+const lackOfStreams = needs(cached("go", "grpc-streams"), "Go");
 const peers: readonly Peer[] = [...goPeers, ...pythonPeers, ...nodePeers, ...toolPeers];
 const rows: (readonly string[])[] = [];
 let credentials: Credentials;
@@ -68,6 +70,17 @@ for (const peer of peers) {
   if (peer.client !== undefined) clientRows(peer, peer.client);
   if (peer.server !== undefined) serverRows(peer, peer.server);
 }
+
+test("grpc-go makes calls of all four shapes", { skip: lackOfStreams ?? false }, async () => {
+  const settings = settingsOf("client", server.ports.grpc);
+  const { output } = await runProgram([cached("go", "grpc-streams")], { env: { ...settings } });
+  assert.deepEqual(output.split("\n"), [
+    "unary: 1048576 bytes",
+    "server stream: 3 messages, 3145728 bytes",
+    "client stream: 3145728 bytes arrived",
+    "duplex: 3 messages in turn, 0 more",
+  ]);
+});
 
 /** The peer calls our server. */
 function clientRows(peer: Peer, client: NonNullable<Peer["client"]>): void {
