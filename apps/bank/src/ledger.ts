@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { isSameAccount } from "./account-name.ts";
 import type { AccountName } from "./account-name.ts";
 import { isInRange } from "./money.ts";
@@ -104,13 +104,6 @@ export function entryDigest(
   previous: Uint8Array,
   entry: Omit<Entry, "digest" | "account">,
 ): Uint8Array {
-  const numbers = Buffer.alloc(33);
-  numbers.writeBigInt64BE(entry.sequence, 0);
-  numbers.writeBigInt64BE(entry.amount, 8);
-  numbers.writeBigInt64BE(entry.balance, 16);
-  numbers.writeBigInt64BE(entry.postedAt, 24);
-  numbers.writeUInt8(entryKindNumber(entry), 32);
-  const hash = createHash("sha256").update(previous).update(numbers);
   const { counterparty } = entry;
   const texts = [
     entry.currencyCode,
@@ -119,13 +112,21 @@ export function entryDigest(
     counterparty?.accountId ?? "",
     entry.description,
   ];
-  for (const text of texts) {
-    const bytes = Buffer.from(text, "utf8");
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(bytes.length);
-    hash.update(length).update(bytes);
+  // One buffer and one call: this runs twice for every transfer.
+  const lengths = texts.map((text) => Buffer.byteLength(text));
+  const size = lengths.reduce((sum, length) => sum + 4 + length, previous.length + 33);
+  const bytes = Buffer.allocUnsafe(size);
+  bytes.set(previous, 0);
+  let at = previous.length;
+  for (const number of [entry.sequence, entry.amount, entry.balance, entry.postedAt]) {
+    at = bytes.writeBigInt64BE(number, at);
   }
-  return hash.digest();
+  at = bytes.writeUInt8(entryKindNumber(entry), at);
+  for (const [index, text] of texts.entries()) {
+    at = bytes.writeUInt32BE(lengths[index] ?? 0, at);
+    at += bytes.write(text, at);
+  }
+  return hash("sha256", bytes, "buffer");
 }
 
 /** The number of the entry's kind in bank.v1.EntryKind. */

@@ -31,6 +31,7 @@ export type Teller = Client<typeof TellerService>;
 
 const owner = "spiffe://handfast.internal/pool";
 const program = join(import.meta.dirname, "../programs/dying-bank.ts");
+const mainProgram = join(import.meta.dirname, "../../src/main.ts");
 
 /** Runs a schedule against one bank on SQLite, which dies at the schedule's fail points. */
 export async function runSchedule(t: TestContext, schedule: Schedule): Promise<Run> {
@@ -215,22 +216,27 @@ function createLives(
 export function startBank(
   env: Readonly<Record<string, string>>,
   failPoint: FailPoint | undefined,
+  which: "main" | "dying" = "dying",
 ): ChildProcess {
   const options = ["--conditions=@handfast/source", "--disable-warning=ExperimentalWarning"];
   const args = failPoint === undefined ? [] : [JSON.stringify(failPoint)];
-  return spawn(process.execPath, [...options, program, ...args], {
+  return spawn(process.execPath, [...options, which === "main" ? mainProgram : program, ...args], {
     env: { PATH: process.env["PATH"] ?? "", ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });
 }
 
+/** Where a bank listens, as it says itself; what it writes after that is not looked at. */
 export async function portOf(child: ChildProcess): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  child.once("exit", () => reject(new Error("the bank did not start")));
   if (child.stdout !== null) {
-    for await (const line of createInterface({ input: child.stdout })) {
-      return (JSON.parse(line) as { port: number }).port;
-    }
+    createInterface({ input: child.stdout }).on("line", (text) => {
+      const { port } = JSON.parse(text) as { port?: number };
+      if (port !== undefined) resolve(port);
+    });
   }
-  throw new Error("the bank did not start");
+  return promise;
 }
 
 /** Everybody here is a teller. */
