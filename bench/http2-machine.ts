@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { createConnection, encodeHeaderBlock } from "@handfast/http2";
 import type { ClientConnection, Fields, ServerConnection } from "@handfast/http2";
 
@@ -27,6 +29,43 @@ export function measureMachine(milliseconds: number): MachineFigure[] {
     unaryCalls("small unary calls, one at a time", milliseconds, { inFlight: 1 }),
     bulk("1 MiB bodies, client to server", milliseconds),
   ];
+}
+
+/** Memory that a connection and a stream hold. */
+export function measureMemory(): { readonly name: string; readonly octets: number }[] {
+  const connections = 500;
+  const streams = 100;
+  const links: Link[] = [];
+  const idle = heapGrowth(() => {
+    for (let count = 0; count < connections; count += 1) {
+      links.push(connect({ onServerData: () => {}, onClientEnd: () => {} }));
+    }
+  });
+  const open = heapGrowth(() => {
+    for (const link of links) {
+      for (let count = 0; count < streams; count += 1) {
+        link.client.request(requestHead, { call: { id: 0 } });
+      }
+      link.turn();
+    }
+  });
+  return [
+    { name: "memory of an idle connection, both ends", octets: idle / connections },
+    { name: "memory of an open stream, both ends", octets: open / connections / streams },
+  ];
+}
+
+function heapGrowth(action: () => void): number {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const held = (): number => {
+    collect();
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
+  };
+  const before = held();
+  action();
+  return held() - before;
 }
 
 interface Call {
@@ -176,6 +215,10 @@ function connect(events: {
     return moved;
   };
   turn();
+  // Let go of the memory to send from, as a quiet second would.
+  now += 2_000;
+  server.tick(now);
+  client.tick(now);
   return { client, server, turn };
 }
 

@@ -42,9 +42,16 @@ export function drive(socket: Duplex, connection: Connection): Driver {
     connection.tick(performance.now());
     flush();
   };
+  const wake = (): void => {
+    if (!scheduled) {
+      scheduled = true;
+      setImmediate(flush);
+    }
+  };
   socket.on("data", (chunk: Buffer) => {
     connection.receive(chunk, performance.now());
-    flush();
+    // Not at once: what handlers answer before the next turn of the event loop goes into the same write.
+    wake();
   });
   socket.on("drain", () => {
     writable = true;
@@ -57,12 +64,5 @@ export function drive(socket: Duplex, connection: Connection): Driver {
     connection.transportEnded(performance.now());
   });
   flush();
-  return {
-    wake: () => {
-      if (!scheduled) {
-        scheduled = true;
-        setImmediate(flush);
-      }
-    },
-  };
+  return { wake };
 }
