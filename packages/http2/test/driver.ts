@@ -42,16 +42,9 @@ export function drive(socket: Duplex, connection: Connection): Driver {
     connection.tick(performance.now());
     flush();
   };
-  const wake = (): void => {
-    if (!scheduled) {
-      scheduled = true;
-      setImmediate(flush);
-    }
-  };
   socket.on("data", (chunk: Buffer) => {
     connection.receive(chunk, performance.now());
-    // Not at once: what handlers answer before the next turn of the event loop goes into the same write.
-    wake();
+    flush();
   });
   socket.on("drain", () => {
     writable = true;
@@ -64,5 +57,12 @@ export function drive(socket: Duplex, connection: Connection): Driver {
     connection.transportEnded(performance.now());
   });
   flush();
-  return { wake };
+  return {
+    wake: () => {
+      if (!scheduled) {
+        scheduled = true;
+        setImmediate(flush);
+      }
+    },
+  };
 }
