@@ -108,6 +108,7 @@ export async function measureResumed(
 export async function measureIdle(algorithm: BenchAlgorithm, sessions: number): Promise<void> {
   await using ground = await prepareGround(algorithm);
   const peers = Array.from({ length: sessions }, (_, n) => ground.issue(`client-${n}`));
+  console.log(`\nmemory per idle session, ${algorithm}, ${sessions} sessions`);
   let bare = Number.NaN;
   for (const kind of ["bare", "handfast"] as const) {
     const server = await startNode(kind, ground.folder, ["hold"]);
@@ -121,9 +122,9 @@ export async function measureIdle(algorithm: BenchAlgorithm, sessions: number): 
     for (const socket of open) socket.destroy();
     server.stop();
     print(
-      `${kind === "bare" ? "bare node:tls" : "Handfast"}: memory per idle session, ${algorithm}`,
+      kind === "bare" ? "bare node:tls" : "Handfast",
       `${(bytes / 1024).toFixed(1)} KiB`,
-      `${(bytes / bare).toFixed(2)} x bare, of ${sessions}`,
+      `${(bytes / bare).toFixed(2)} x bare`,
     );
   }
 }
