@@ -120,7 +120,10 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
   });
   const signatures = createVerifiedSignatures();
   const certificates = createCertificateCache();
-  const recentPeers = createRecent<Presented>(options.limits?.sessions ?? 10_000);
+  // About 6 kB each. Without resumption they only save a second reading of who comes again.
+  const recentPeers = createRecent<Presented>(
+    options.resumption === true ? (options.limits?.sessions ?? 10_000) : 1000,
+  );
   const tlsSessions = createRecent<TlsSession>(1000);
   const purposesInUse = new Set<Purpose>();
   const listeners = new Set<Listener>();
