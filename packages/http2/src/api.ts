@@ -110,10 +110,10 @@ export interface ServerConnection extends Connection {
    */
   sendHead(streamId: number, head: Headers, options?: SendOptions): void;
   /**
-   * Sends a whole answer, or the rest of one: head, data and trailers, of which the last given ends the
-   * stream. For a small answer on an idle connection this is the shortest way there is.
+   * Sends a whole answer: head, data and trailers, of which the last given ends the stream. For a small
+   * answer on an idle connection this is the shortest way there is.
    *
-   * @throws as `sendHead` and `sendTrailers`, before anything is sent
+   * @throws TypeError and Http2Error as `sendHead` and `sendTrailers`, before anything is sent
    */
   respond(streamId: number, answer: Answer): void;
   /** After onReset: nothing works on the stream any more, its place may be given to another. */

@@ -27,7 +27,7 @@ export function closeIfEnded(core: Core, stream: Stream): void {
     core.recentlyEnded.add(stream.id);
     creditConnection(core, stream.unconsumed);
     removeStream(core, stream);
-  } else if (stream.discarding) {
+  } else if (stream.discarding && core.isServer) {
     // The answer is complete and the rest of the question is not wanted (RFC 9113 section 8.1).
     resetStream(core, stream, errorCodes.NO_ERROR);
   }

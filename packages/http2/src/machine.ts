@@ -235,9 +235,7 @@ export class Machine implements ServerConnection, ClientConnection<unknown> {
     }
     this.consume(streamId, stream.unconsumed);
     stream.discarding = true;
-    if (core.isServer) {
-      closeIfEnded(core, stream);
-    }
+    closeIfEnded(core, stream);
   }
 
   release(streamId: number): void {

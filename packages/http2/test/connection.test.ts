@@ -128,6 +128,18 @@ test("S40: without an answer yet, a discarded body costs no memory and keeps its
   checkInvariants(rig.core);
 });
 
+test("a client that discards an answer still finishes its own side, and hears no more", () => {
+  const rig = startClient();
+  openRequest(rig);
+  rig.side.discard(1);
+  rig.side.sendData(1, ascii("rest"), { end: true });
+  assert.deepEqual(describe(rig.output()).slice(1), ["DATA 1 END_STREAM 72657374"]);
+  rig.send(headersFrame(1, [":status", "200"]), dataFrame(1, "unseen", { end: true }));
+  assert.deepEqual(rig.log, []);
+  assert.equal(rig.side.openStreams, 0);
+  checkInvariants(rig.core);
+});
+
 test("an interim head goes before the final one", () => {
   const rig = startServer();
   rig.send(headersFrame(1, requestFields, { end: true }));
