@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { TLSSocket } from "node:tls";
 import { fromBinary, toBinary, create } from "@bufbuild/protobuf";
-import type { DescMessage, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import {
   Client as JsClient,
   Metadata as JsMetadata,
@@ -19,7 +19,6 @@ import {
 import type {
   ServerUnaryCall,
   ServerWritableStream,
-  ServiceDefinition,
   ServiceError,
   sendUnaryData,
 } from "@grpc/grpc-js";
@@ -37,32 +36,10 @@ import {
 } from "../src/grpc-js/index.ts";
 import { TestService } from "../src/testing/index.ts";
 import { SimpleRequestSchema, SimpleResponseSchema } from "../src/gen/grpc/testing/test_pb.ts";
+import { definitionOf } from "./interop/grpc-js.ts";
 import { aliceIdentity, bankIdentity, collect, dial, failure, runtime, serve } from "./fixtures.ts";
 
 type Any = MessageShape<DescMessage>;
-
-/** A service of protobuf-es as grpc-js wants it defined. */
-function definitionOf(service: DescService): ServiceDefinition {
-  return Object.fromEntries(
-    service.methods.map(({ name, localName, methodKind, input, output }) => {
-      const write = (schema: DescMessage) => (init: MessageInitShape<DescMessage>) =>
-        Buffer.from(toBinary(schema, create(schema, init)));
-      const read = (schema: DescMessage) => (bytes: Buffer) => fromBinary(schema, bytes);
-      return [
-        localName,
-        {
-          path: `/${service.typeName}/${name}`,
-          requestStream: methodKind === "client_streaming" || methodKind === "bidi_streaming",
-          responseStream: methodKind === "server_streaming" || methodKind === "bidi_streaming",
-          requestSerialize: write(input),
-          requestDeserialize: read(input),
-          responseSerialize: write(output),
-          responseDeserialize: read(output),
-        },
-      ];
-    }),
-  );
-}
 
 /** An unmodified grpc-js server, served by us. */
 async function serveJs(
@@ -333,57 +310,6 @@ test("grpcChannelCredentials: a grpc-js client shows our certificate and judges 
     channel: { "grpc.ssl_target_name_override": "localhost" },
   });
   await jsUnary(overridden, {});
-});
-
-test("interop, grpc-js as the client: large unary, custom metadata, status and special message", async () => {
-  await using bank = await serve();
-  await using client = await jsClient(bank.target);
-  const { response } = await jsUnary(client, {
-    responseSize: 314_159,
-    payload: { body: new Uint8Array(271_828) },
-  });
-  assert.equal(response.payload?.body.length, 314_159);
-
-  const metadata = new JsMetadata();
-  metadata.set("x-grpc-test-echo-initial", "test_initial_metadata_value");
-  metadata.set("x-grpc-test-echo-trailing-bin", Buffer.from([0xab, 0xab, 0xab]));
-  const echoed = await jsUnary(client, {}, metadata);
-  assert.deepEqual(echoed.initial.get("x-grpc-test-echo-initial"), ["test_initial_metadata_value"]);
-  assert.deepEqual(echoed.trailing.get("x-grpc-test-echo-trailing-bin"), [
-    Buffer.from([0xab, 0xab, 0xab]),
-  ]);
-
-  for (const message of [
-    "test status message",
-    "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n",
-  ]) {
-    const error = await failure(jsUnary(client, { responseStatus: { code: 2, message } }));
-    assert.deepEqual(
-      [(error as ServiceError).code, (error as ServiceError).details],
-      [statuses.UNKNOWN, message],
-    );
-  }
-});
-
-test("interop, us as the client: large unary, status and special message, of a handler's choosing", async () => {
-  await using bank = await serve();
-  await using alice = await dial(bank.target);
-  const { payload } = await alice.client.unaryCall({
-    responseSize: 314_159,
-    payload: { body: new Uint8Array(271_828) },
-  });
-  assert.equal(payload?.body.length, 314_159);
-  const special = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n";
-  const errors = [
-    await failure(alice.client.unaryCall({ responseStatus: { code: 2, message: special } })),
-    await failure(
-      collect(alice.client.fullDuplexCall([{ responseStatus: { code: 2, message: special } }])),
-    ),
-  ];
-  for (const error of errors) {
-    assert.ok(error instanceof GrpcError);
-    assert.deepEqual([error.code, error.message], ["UNKNOWN", special]);
-  }
 });
 
 test("S40 what inflates to more than the limit is RESOURCE_EXHAUSTED, however small it was sent", async () => {
