@@ -116,7 +116,7 @@ export const caErrors = {
   },
   PROFILE_UNKNOWN: {
     message: "The authority has no profile of that name.",
-    hint: "the profiles are peer, server, client, svid and ocspSigner",
+    hint: "the profiles are peer, server, client, svid, acme and ocspSigner",
     status: 3,
     public: true,
   },

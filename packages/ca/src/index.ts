@@ -39,6 +39,7 @@ export type { KeyDirectoryOptions, KeyStore } from "./keys.ts";
 export { statusOf } from "./record.ts";
 export { openSqliteStore } from "./store/sqlite.ts";
 export type { SqliteStoreOptions } from "./store/sqlite.ts";
+export type { AcmeQuery, AcmeReads, AcmeRecord, AcmeWrites } from "./store/acme-records.ts";
 export type {
   AuthorityRecord,
   CertificateName,

@@ -20,6 +20,7 @@ export function defaultProfiles(): Readonly<Record<string, LeafProfile>> {
     server: { x509: "server", ...common, names: ["dns", "ip", "uri"] },
     client: { x509: "client", ...common, names: ["dns", "ip", "uri", "email"] },
     svid: { x509: "svid", validitySeconds: day, maxValiditySeconds: 90 * day, names: ["uri"] },
+    acme: { x509: "server", ...common, names: ["dns", "ip"] },
     ocspSigner: {
       x509: "ocspSigner",
       validitySeconds: 7 * day,

@@ -143,4 +143,18 @@ const migrations: readonly string[] = [
     last_number INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  CREATE TABLE acme_records (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    owner TEXT,
+    body TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    keep_until INTEGER,
+    UNIQUE (kind, id)
+  ) STRICT;
+  CREATE INDEX acme_records_by_owner ON acme_records (kind, owner, position);
+  CREATE INDEX acme_records_by_end ON acme_records (keep_until) WHERE keep_until IS NOT NULL;
+  `,
 ];

@@ -1,6 +1,7 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
 import { parseFingerprint, parseSerialNumber } from "@handfast/x509";
 import type { Fingerprint } from "@handfast/x509";
+import { createAcmeReads, createAcmeWrites } from "./sqlite-acme.ts";
 import type {
   AuthorityRecord,
   CertificateName,
@@ -23,6 +24,7 @@ export function createRecordReads(database: DatabaseSync): RecordReads {
   const statement = preparer(database);
 
   return {
+    ...createAcmeReads(statement),
     async authority(): Promise<AuthorityRecord | undefined> {
       const row = statement("SELECT trust_domain, created_at FROM authority").get();
       if (row === undefined) return undefined;
@@ -86,6 +88,7 @@ export function createRecords(database: DatabaseSync): Records {
 
   return {
     ...createRecordReads(database),
+    ...createAcmeWrites(statement),
     async addAuthority({ trustDomain, createdAt }: AuthorityRecord): Promise<void> {
       statement("INSERT INTO authority VALUES (1, ?, ?)").run(trustDomain, createdAt.getTime());
     },

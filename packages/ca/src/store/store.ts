@@ -1,4 +1,5 @@
 import type { Fingerprint, RevocationReason as CrlReason, SerialNumber } from "@handfast/x509";
+import type { AcmeReads, AcmeWrites } from "./acme-records.ts";
 
 /**
  * Where an authority keeps what it must never forget: every certificate it has signed, what became
@@ -21,7 +22,7 @@ export interface Store extends RecordReads {
 }
 
 /** What can be read, inside a transaction and outside. */
-export interface RecordReads {
+export interface RecordReads extends AcmeReads {
   /** The authority of this store, or undefined before `init`. */
   authority(): Promise<AuthorityRecord | undefined>;
   /** The authority's own keys and what they are for, oldest first. */
@@ -43,7 +44,7 @@ export interface RecordReads {
 }
 
 /** What can be read and written within one transaction. */
-export interface Records extends RecordReads {
+export interface Records extends RecordReads, AcmeWrites {
   /** MUST refuse a second authority in the same store. */
   addAuthority(authority: AuthorityRecord): Promise<void>;
   /** MUST refuse a name that is taken. */

@@ -4,7 +4,13 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { parseFingerprint, parseSerialNumber } from "@handfast/x509";
 import type { Fingerprint } from "@handfast/x509";
-import type { NewCertificateRecord, Records, Store } from "../../src/index.ts";
+import type {
+  AcmeQuery,
+  AcmeRecord,
+  NewCertificateRecord,
+  Records,
+  Store,
+} from "../../src/index.ts";
 import { refusal } from "./fixtures.ts";
 
 /** Tests of what every store MUST do; `open` gives handles on one and the same store. */
@@ -196,6 +202,74 @@ export function testStoreContract(
     assert.equal(await second.spentToken("two"), undefined);
     await spend(second, "two", noon);
     assert.notEqual(await first.spentToken("one"), undefined);
+  });
+
+  test(`${kind}: an ACME record is added once, changed in place, found by its owner and removed`, async (context) => {
+    const { first, second } = open(context);
+    const one: AcmeRecord = {
+      kind: "order",
+      id: "one",
+      owner: "alice",
+      body: '{"a":1}',
+      createdAt: noon,
+      keepUntil: undefined,
+    };
+    await first.transaction(async (records) => {
+      await records.addAcmeRecord(one);
+      await records.addAcmeRecord({ ...one, kind: "account", owner: undefined });
+      await records.addAcmeRecord({ ...one, id: "two", owner: "bob" });
+      await records.addAcmeRecord({ ...one, id: "three" });
+      assert.deepEqual(await records.acmeRecord("order", "one"), one);
+    });
+    await assert.rejects(
+      second.transaction((records) => records.addAcmeRecord({ ...one, owner: "mallory" })),
+      refusal("STORE_CONFLICT", /already/),
+    );
+    const body = '{"a":2,"é":"\'"}';
+    await second.transaction((records) =>
+      records.changeAcmeRecord({ kind: "order", id: "one", body, keepUntil: noon }),
+    );
+    assert.deepEqual(await first.acmeRecord("order", "one"), { ...one, body, keepUntil: noon });
+    assert.equal((await first.acmeRecord("account", "one"))?.owner, undefined);
+    await assert.rejects(
+      first.transaction((records) =>
+        records.changeAcmeRecord({ kind: "order", id: "four", body, keepUntil: noon }),
+      ),
+      refusal("STORE_FAILED", /not recorded/),
+    );
+    const found = async (query: Omit<AcmeQuery, "kind">) =>
+      (await first.acmeRecords({ kind: "order", ...query })).map(({ id }) => id);
+    assert.deepEqual(await found({ limit: 10 }), ["three", "two", "one"]);
+    assert.deepEqual(await found({ limit: 10, owner: "alice" }), ["three", "one"]);
+    assert.deepEqual(await found({ limit: 1, owner: "alice", before: "three" }), ["one"]);
+    await first.transaction((records) => records.removeAcmeRecord("order", "one"));
+    await first.transaction((records) => records.removeAcmeRecord("order", "one"));
+    assert.equal(await second.acmeRecord("order", "one"), undefined);
+  });
+
+  test(`${kind}: ACME records are forgotten after their end, at most so many, and no others`, async (context) => {
+    const { first } = open(context);
+    const later = new Date(noon.getTime() + 1);
+    await first.transaction(async (records) => {
+      for (const [id, keepUntil] of [
+        ["ended", new Date(noon.getTime() - 2)],
+        ["ended too", new Date(noon.getTime() - 1)],
+        ["ending", noon],
+        ["kept", undefined],
+      ] as const) {
+        const record = { kind: "nonce", id, owner: undefined, body: "{}", createdAt: noon };
+        await records.addAcmeRecord({ ...record, keepUntil });
+      }
+    });
+    const forget = (endedBefore: Date, limit: number) =>
+      first.transaction((records) => records.forgetAcmeRecords({ endedBefore, limit }));
+    const left = async () =>
+      (await first.acmeRecords({ kind: "nonce", limit: 10 })).map(({ id }) => id);
+    assert.equal(await forget(noon, 1), 1);
+    assert.deepEqual(await left(), ["kept", "ending", "ended too"]);
+    assert.equal(await forget(noon, 10), 1);
+    assert.equal(await forget(later, 10), 1);
+    assert.deepEqual(await left(), ["kept"]);
   });
 
   test(`${kind}: S55: list numbers only grow, and the list of the greatest is kept`, async (context) => {
