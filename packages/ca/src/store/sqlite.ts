@@ -1,10 +1,14 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
+import type { StatementSync } from "node:sqlite";
 import { setTimeout } from "node:timers/promises";
 import { CaError } from "../errors.ts";
+import { createGroupCommit } from "./group-commit.ts";
 import { migrate, schemaVersion } from "./migrations.ts";
-import { createRecordReads, createRecords } from "./sqlite-records.ts";
-import type { Records, Store } from "./store.ts";
+import { explained } from "./sql.ts";
+import type { SqlDialect, Statements } from "./sql.ts";
+import { createRecordReads, createRecords } from "./sql-records.ts";
+import type { Store } from "./store.ts";
 
 /** Where the store is, and whether it may be made. */
 export interface SqliteStoreOptions {
@@ -45,63 +49,32 @@ interface Connections {
   readonly path: string;
 }
 
-interface Waiting {
-  /** Runs the work and says how to report it once the batch is committed; never rejects. */
-  run(): Promise<Settlement>;
-  fail(error: unknown): void;
-}
-
-interface Settlement {
-  readonly keep: boolean;
-  settle(): void;
-}
-
 function createStore({ writer, reader, path }: Connections): Store {
-  const records = createRecords(writer);
-  let waiting: Waiting[] = [];
-  let pumping: Promise<void> | undefined;
-  let closed = false;
+  const explain = (error: unknown) => storeError(error, path);
+  const records = createRecords(statementsOn(writer), dialect);
+  const commits = createGroupCommit({
+    explain,
+    isCollision: () => false, // `begin` waits until nobody is in the way
+    connect: async () => ({
+      records,
+      begin,
+      exec: async (sql) => writer.exec(sql),
+      commit: async () => writer.exec("COMMIT"),
+      async rollback(): Promise<void> {
+        if (writer.isTransaction) writer.exec("ROLLBACK");
+      },
+    }),
+  });
 
   return {
-    ...translated(createRecordReads(reader), path),
-    transaction<Result>(work: (records: Records) => Promise<Result>): Promise<Result> {
-      if (closed) throw new TypeError("the store is closed");
-      return new Promise<Result>((resolve, reject) => {
-        waiting.push({
-          fail: (error) => reject(storeError(error, path)),
-          run: () =>
-            work(records).then(
-              (result) => ({ keep: true, settle: () => resolve(result) }),
-              (error: unknown) => ({
-                keep: false,
-                settle: () => reject(storeError(error, path)),
-              }),
-            ),
-        });
-        pumping ??= pump();
-      });
-    },
+    ...explained(createRecordReads(statementsOn(reader), dialect), explain),
+    transaction: (work) => commits.transaction(work),
     async close(): Promise<void> {
-      closed = true;
-      await pumping;
+      await commits.end();
       if (reader.isOpen) reader.close();
       if (writer.isOpen) writer.close();
     },
   };
-
-  async function pump(): Promise<void> {
-    await Promise.resolve(); // so that what is asked for in one turn shares a batch
-    while (waiting.length > 0) {
-      const batch = waiting.slice(0, largestBatch);
-      waiting = waiting.slice(largestBatch);
-      try {
-        await commit(batch);
-      } catch (error) {
-        for (const one of batch) one.fail(error);
-      }
-    }
-    pumping = undefined;
-  }
 
   /** The holder may be of this very process: waiting must let it go on. */
   async function begin(): Promise<void> {
@@ -116,26 +89,20 @@ function createStore({ writer, reader, path }: Connections): Store {
       }
     }
   }
+}
 
-  /** One journey to the disk; a work that fails takes only its own changes back. */
-  async function commit(batch: readonly Waiting[]): Promise<void> {
-    await begin();
-    try {
-      const settlements: Settlement[] = [];
-      for (const one of batch) {
-        writer.exec("SAVEPOINT work");
-        const settlement = await one.run();
-        if (!settlement.keep) writer.exec("ROLLBACK TO work");
-        writer.exec("RELEASE work");
-        settlements.push(settlement);
-      }
-      writer.exec("COMMIT");
-      for (const settlement of settlements) settlement.settle();
-    } catch (error) {
-      if (writer.isTransaction) writer.exec("ROLLBACK");
-      throw error;
-    }
-  }
+/** Each text is prepared once; the texts are few, for values never become part of them. */
+function statementsOn(database: DatabaseSync): Statements {
+  const prepared = new Map<string, StatementSync>();
+  return (sql) => {
+    const statement = prepared.get(sql) ?? database.prepare(sql);
+    prepared.set(sql, statement);
+    return {
+      get: async (...values) => statement.get(...values),
+      all: async (...values) => statement.all(...values),
+      run: async (...values) => Number(statement.run(...values).changes),
+    };
+  };
 }
 
 /** SQLite would make the file with the process's own mask; it gives `-wal` and `-shm` its mode. */
@@ -155,19 +122,6 @@ function prepareWriter(writer: DatabaseSync, path: string): void {
   writer.exec("PRAGMA checkpoint_fullfsync = ON");
   migrate(writer, path);
   writer.exec("PRAGMA busy_timeout = 0"); // from here on we wait without blocking the process
-}
-
-function translated<Reads extends object>(reads: Reads, path: string): Reads {
-  const entries = Object.entries(reads) as [string, (...given: unknown[]) => Promise<unknown>][];
-  return Object.fromEntries(
-    entries.map(([name, read]) => [
-      name,
-      (...given: unknown[]) =>
-        read(...given).catch((error: unknown) => {
-          throw storeError(error, path);
-        }),
-    ]),
-  ) as Reads;
 }
 
 /** What SQLite or the file system throws, as an error of the table; others are left as they are. */
@@ -209,8 +163,9 @@ function isBusy(error: unknown): boolean {
   return typeof errcode === "number" && [5, 6].includes(errcode & 0xff);
 }
 
+const dialect: SqlDialect = {
+  namesAsJson: "json_group_array(json_object('kind', n.kind, 'value', n.value))",
+};
+
 const busyTimeoutMs = 5_000;
 const longestPauseMs = 10;
-
-/** Bounds how long the first of a batch waits for the last. */
-const largestBatch = 128;

@@ -1,7 +1,8 @@
-import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
 import { parseFingerprint, parseSerialNumber } from "@handfast/x509";
 import type { Fingerprint } from "@handfast/x509";
-import { createAcmeReads, createAcmeWrites } from "./sqlite-acme.ts";
+import { createAcmeReads, createAcmeWrites } from "./sql-acme.ts";
+import { bytes, optionalText, text, time } from "./sql.ts";
+import type { Row, SqlDialect, SqlValue, Statements } from "./sql.ts";
 import type {
   AuthorityRecord,
   CertificateName,
@@ -19,22 +20,23 @@ import type {
   SpentToken,
 } from "./store.ts";
 
-/** The reads of the store contract on one connection. */
-export function createRecordReads(database: DatabaseSync): RecordReads {
-  const statement = preparer(database);
+/** The reads of the store contract on one connection, or one that a pool lends for each. */
+export function createRecordReads(statement: Statements, dialect: SqlDialect): RecordReads {
+  const selectCertificates = certificateSelection(dialect);
 
   return {
     ...createAcmeReads(statement),
     async authority(): Promise<AuthorityRecord | undefined> {
-      const row = statement("SELECT trust_domain, created_at FROM authority").get();
+      const row = await statement("SELECT trust_domain, created_at FROM authority").get();
       if (row === undefined) return undefined;
       return { trustDomain: text(row, "trust_domain"), createdAt: time(row, "created_at") };
     },
     async issuers(): Promise<readonly IssuerRecord[]> {
-      return statement("SELECT * FROM issuers ORDER BY created_at, rowid").all().map(issuerOf);
+      const rows = await statement("SELECT * FROM issuers ORDER BY created_at, name").all();
+      return rows.map(issuerOf);
     },
     async certificate(fingerprint: Fingerprint): Promise<CertificateRecord | undefined> {
-      const row = statement(`${selectCertificates} WHERE c.fingerprint = ?`).get(fingerprint);
+      const row = await statement(`${selectCertificates} WHERE c.fingerprint = ?`).get(fingerprint);
       return row === undefined ? undefined : certificateOf(row);
     },
     async certificates(query: CertificateQuery): Promise<readonly CertificateRecord[]> {
@@ -43,30 +45,33 @@ export function createRecordReads(database: DatabaseSync): RecordReads {
       if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) {
         throw new TypeError(`limit must be a whole number from 1 to 10,000, not ${limit}`);
       }
-      return statement(`${selectCertificates} ${where} ORDER BY c.position DESC LIMIT ?`)
-        .all(...values, limit)
-        .map(certificateOf);
+      const rows = await statement(
+        `${selectCertificates} ${where} ORDER BY c.position DESC LIMIT ?`,
+      ).all(...values, limit);
+      return rows.map(certificateOf);
     },
     async revoked(issuer, { endingFrom }): Promise<readonly RevokedCertificate[]> {
-      return statement(`
+      const rows = await statement(`
         SELECT c.serial_number, r.revoked_at, r.reason
         FROM revocations r JOIN certificates c ON c.fingerprint = r.certificate
-        WHERE c.issuer = ? AND c.not_after >= ? ORDER BY r.rowid`)
-        .all(issuer, endingFrom.getTime())
-        .map((row) => ({
-          serialNumber: parseSerialNumber(text(row, "serial_number")),
-          revokedAt: time(row, "revoked_at"),
-          reason: text(row, "reason") as RevocationReason,
-        }));
+        WHERE c.issuer = ? AND c.not_after >= ? ORDER BY r.revoked_at, c.position`).all(
+        issuer,
+        endingFrom.getTime(),
+      );
+      return rows.map((row) => ({
+        serialNumber: parseSerialNumber(text(row, "serial_number")),
+        revokedAt: time(row, "revoked_at"),
+        reason: text(row, "reason") as RevocationReason,
+      }));
     },
     async latestCrl(issuer): Promise<CrlRecord | undefined> {
-      const row = statement("SELECT * FROM crls WHERE issuer = ? ORDER BY number DESC LIMIT 1").get(
-        issuer,
-      );
+      const row = await statement(
+        "SELECT * FROM crls WHERE issuer = ? ORDER BY number DESC LIMIT 1",
+      ).get(issuer);
       return row === undefined ? undefined : crlOf(row);
     },
     async renewalBlocked(fingerprint): Promise<boolean> {
-      const row = statement(`
+      const row = await statement(`
         SELECT 1 FROM certificates c
         JOIN certificates first ON first.fingerprint = c.enrolment
         JOIN renewal_blocks b ON b.identity = c.identity
@@ -74,7 +79,7 @@ export function createRecordReads(database: DatabaseSync): RecordReads {
       return row !== undefined;
     },
     async spentToken(id): Promise<SpentToken | undefined> {
-      const row = statement("SELECT * FROM tokens WHERE id = ?").get(id);
+      const row = await statement("SELECT * FROM tokens WHERE id = ?").get(id);
       if (row === undefined) return undefined;
       const certificate = parseFingerprint(text(row, "certificate"));
       return { id, spentAt: time(row, "spent_at"), certificate };
@@ -83,17 +88,18 @@ export function createRecordReads(database: DatabaseSync): RecordReads {
 }
 
 /** Reads and writes of the store contract, on the connection that holds the transaction. */
-export function createRecords(database: DatabaseSync): Records {
-  const statement = preparer(database);
-
+export function createRecords(statement: Statements, dialect: SqlDialect): Records {
   return {
-    ...createRecordReads(database),
+    ...createRecordReads(statement, dialect),
     ...createAcmeWrites(statement),
     async addAuthority({ trustDomain, createdAt }: AuthorityRecord): Promise<void> {
-      statement("INSERT INTO authority VALUES (1, ?, ?)").run(trustDomain, createdAt.getTime());
+      await statement("INSERT INTO authority VALUES (1, ?, ?)").run(
+        trustDomain,
+        createdAt.getTime(),
+      );
     },
     async addIssuer(issuer: IssuerRecord): Promise<void> {
-      statement("INSERT INTO issuers VALUES (?, ?, ?, ?, ?)").run(
+      await statement("INSERT INTO issuers VALUES (?, ?, ?, ?, ?)").run(
         issuer.name,
         issuer.role,
         issuer.state,
@@ -102,7 +108,7 @@ export function createRecords(database: DatabaseSync): Records {
       );
     },
     async addCertificate(certificate: NewCertificateRecord): Promise<void> {
-      statement(`
+      await statement(`
         INSERT INTO certificates (
           fingerprint, issuer, serial_number, der, subject, identity, public_key, profile,
           requester, parent, enrolment, not_before, not_after, issued_at
@@ -122,13 +128,15 @@ export function createRecords(database: DatabaseSync): Records {
         certificate.notAfter.getTime(),
         certificate.issuedAt.getTime(),
       );
-      const addName = statement("INSERT OR IGNORE INTO certificate_names VALUES (?, ?, ?)");
+      const addName = statement(
+        "INSERT INTO certificate_names VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+      );
       for (const { kind, value } of certificate.names) {
-        addName.run(nameKey({ kind, value }), kind, certificate.fingerprint);
+        await addName.run(nameKey({ kind, value }), kind, certificate.fingerprint);
       }
     },
     async addRevocation(fingerprint, { revokedAt, reason, cause, requester }): Promise<void> {
-      statement("INSERT INTO revocations VALUES (?, ?, ?, ?, ?)").run(
+      await statement("INSERT INTO revocations VALUES (?, ?, ?, ?, ?)").run(
         fingerprint,
         revokedAt.getTime(),
         reason,
@@ -137,54 +145,45 @@ export function createRecords(database: DatabaseSync): Records {
       );
     },
     async blockRenewals(identity): Promise<void> {
-      statement(`
-        INSERT INTO renewal_blocks SELECT ?, coalesce(max(position), 0) FROM certificates WHERE true
-        ON CONFLICT DO UPDATE SET last_position = excluded.last_position`).run(identity);
+      await statement(`
+        INSERT INTO renewal_blocks
+        SELECT CAST(? AS TEXT), coalesce(max(position), 0) FROM certificates WHERE true
+        ON CONFLICT (identity) DO UPDATE SET last_position = excluded.last_position`).run(identity);
     },
     async nextCrlNumber(issuer, atLeast): Promise<number> {
-      const row = statement(`
+      const row = await statement(`
         INSERT INTO crl_numbers VALUES (?, ?)
-        ON CONFLICT DO UPDATE SET last_number = max(last_number + 1, excluded.last_number)
+        ON CONFLICT (issuer) DO UPDATE SET last_number = CASE
+          WHEN crl_numbers.last_number < excluded.last_number THEN excluded.last_number
+          ELSE crl_numbers.last_number + 1 END
         RETURNING last_number`).get(issuer, atLeast);
       return Number(row?.["last_number"]);
     },
     async spendToken({ id, spentAt, certificate, keepUntil }): Promise<void> {
-      statement("DELETE FROM tokens WHERE not_after < ?").run(spentAt.getTime());
-      statement(
+      await statement("DELETE FROM tokens WHERE not_after < ?").run(spentAt.getTime());
+      await statement(
         "INSERT INTO tokens (id, not_after, spent_at, certificate) VALUES (?, ?, ?, ?)",
       ).run(id, keepUntil.getTime(), spentAt.getTime(), certificate);
     },
     async addCrl({ issuer, number, der, thisUpdate, nextUpdate }): Promise<void> {
-      statement("INSERT INTO crls VALUES (?, ?, ?, ?, ?)").run(
+      await statement("INSERT INTO crls VALUES (?, ?, ?, ?, ?)").run(
         issuer,
         number,
         der,
         thisUpdate.getTime(),
         nextUpdate.getTime(),
       );
-      statement(`
-        DELETE FROM crls WHERE issuer = ?1
-          AND number < (SELECT max(number) FROM crls WHERE issuer = ?1)`).run(issuer);
+      await statement(`
+        DELETE FROM crls WHERE issuer = ?
+          AND number < (SELECT max(number) FROM crls WHERE issuer = ?)`).run(issuer, issuer);
     },
   };
 }
 
-type Row = Record<string, SQLOutputValue>;
-
-/** Each text is prepared once; the texts are few, for values never become part of them. */
-function preparer(database: DatabaseSync): (sql: string) => StatementSync {
-  const prepared = new Map<string, StatementSync>();
-  return (sql) => {
-    const known = prepared.get(sql) ?? database.prepare(sql);
-    prepared.set(sql, known);
-    return known;
-  };
-}
-
-function conditionsOf(query: CertificateQuery): { where: string; values: SQLInputValue[] } {
+function conditionsOf(query: CertificateQuery): { where: string; values: SqlValue[] } {
   const conditions: string[] = [];
-  const values: SQLInputValue[] = [];
-  const add = (condition: string, ...given: SQLInputValue[]) => {
+  const values: SqlValue[] = [];
+  const add = (condition: string, ...given: SqlValue[]) => {
     conditions.push(condition);
     values.push(...given);
   };
@@ -200,8 +199,8 @@ function conditionsOf(query: CertificateQuery): { where: string; values: SQLInpu
   if (query.text !== undefined) {
     const pattern = `%${query.text.replaceAll(/[\\%_]/g, "\\$&")}%`;
     add(
-      `(c.subject LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM certificate_names n
-        WHERE n.certificate = c.fingerprint AND n.value LIKE ? ESCAPE '\\'))`,
+      `(lower(c.subject) LIKE lower(?) ESCAPE '\\' OR EXISTS (SELECT 1 FROM certificate_names n
+        WHERE n.certificate = c.fingerprint AND lower(n.value) LIKE lower(?) ESCAPE '\\'))`,
       pattern,
       pattern,
     );
@@ -242,7 +241,7 @@ function certificateOf(row: Row): CertificateRecord {
     fingerprint: parseFingerprint(text(row, "fingerprint")),
     serialNumber: parseSerialNumber(text(row, "serial_number")),
     issuer: text(row, "issuer"),
-    der: row["der"] as Uint8Array,
+    der: bytes(row, "der"),
     subject: text(row, "subject"),
     names: JSON.parse(text(row, "names")) as CertificateName[],
     identity: optionalText(row, "identity"),
@@ -270,32 +269,19 @@ function crlOf(row: Row): CrlRecord {
   return {
     issuer: text(row, "issuer"),
     number: Number(row["number"]),
-    der: row["der"] as Uint8Array,
+    der: bytes(row, "der"),
     thisUpdate: time(row, "this_update"),
     nextUpdate: time(row, "next_update"),
   };
-}
-
-function text(row: Row, column: string): string {
-  const value = row[column];
-  if (typeof value !== "string") throw new TypeError(`column ${column} holds no text`);
-  return value;
-}
-
-function optionalText(row: Row, column: string): string | undefined {
-  return row[column] === null ? undefined : text(row, column);
-}
-
-function time(row: Row, column: string): Date {
-  return new Date(Number(row[column]));
 }
 
 function nameKey({ kind, value }: CertificateName): string {
   return kind === "dns" ? value.toLowerCase() : value;
 }
 
-const selectCertificates = `
-  SELECT c.*, r.revoked_at, r.reason, r.cause, r.requester AS revoked_by,
-    (SELECT json_group_array(json_object('kind', n.kind, 'value', n.value))
-      FROM certificate_names n WHERE n.certificate = c.fingerprint) AS names
-  FROM certificates c LEFT JOIN revocations r ON r.certificate = c.fingerprint`;
+function certificateSelection({ namesAsJson }: SqlDialect): string {
+  return `
+    SELECT c.*, r.revoked_at, r.reason, r.cause, r.requester AS revoked_by,
+      (SELECT ${namesAsJson} FROM certificate_names n WHERE n.certificate = c.fingerprint) AS names
+    FROM certificates c LEFT JOIN revocations r ON r.certificate = c.fingerprint`;
+}
