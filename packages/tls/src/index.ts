@@ -10,6 +10,8 @@ export type {
 } from "./environment.ts";
 export type { DialAddress, DialOptions, Dialled } from "./dialer.ts";
 export type { ListenAddress, Listener, ListenerLimits, ListenProtocols } from "./listener.ts";
+export type { ForeignServer, ForeignServerOptions } from "./foreign-server.ts";
+export type { SessionLimits } from "./reception.ts";
 export type { HandshakeLimits } from "./source-limits.ts";
 export type { ProtocolOptions } from "./secure-context.ts";
 

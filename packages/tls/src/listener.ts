@@ -4,17 +4,15 @@ import { createServer as createTlsServer } from "node:tls";
 import type { SecureContextOptions, TLSSocket } from "node:tls";
 
 import { TlsError, reasonOf } from "./errors.ts";
-import type { TlsEventListener } from "./events.ts";
 import { refusalOfTlsError } from "./openssl-errors.ts";
 import type { Protocol } from "./protocol.ts";
+import { createReception } from "./reception.ts";
+import type { Arrival, ReceptionContext, SessionLimits } from "./reception.ts";
 import { refusal } from "./refusal.ts";
-import type { Refusal } from "./refusal.ts";
-import type { SessionTable } from "./sessions.ts";
 import { createSourceLimits } from "./source-limits.ts";
 import type { HandshakeLimits } from "./source-limits.ts";
 import type { Trust } from "./trust.ts";
-import { judgeConnection, judgePresented, verdictIsOurs } from "./verify-peer.ts";
-import type { Grounds, Verdict } from "./verify-peer.ts";
+import { verdictIsOurs } from "./verify-peer.ts";
 
 /** Where to listen. `port: 0` takes a free one; a path is a Unix socket. */
 export type ListenAddress =
@@ -37,26 +35,17 @@ export interface Listener {
 }
 
 /** What the listener needs of the runtime it belongs to. */
-export interface ListenerContext {
+export interface ListenerContext extends ReceptionContext {
   contextOptions(): SecureContextOptions;
   trust(): Trust;
-  grounds(): Grounds;
   /** Calls back when the context options have changed. Returns a function that stops it. */
   onSwap(swapped: () => void): () => void;
-  readonly sessions: SessionTable;
-  readonly onEvent: TlsEventListener;
   readonly limits: ListenerLimits;
 }
 
-export interface ListenerLimits extends HandshakeLimits {
+export interface ListenerLimits extends HandshakeLimits, SessionLimits {
   /** A handshake that takes longer is ended. Default 10,000. */
   readonly handshakeTimeoutMs?: number;
-  /** Live sessions in all. Default 100,000. */
-  readonly sessions?: number;
-  /** Live sessions of one identity. Default 10,000. */
-  readonly sessionsPerIdentity?: number;
-  /** Whether a refused peer is told why in the protocol's own words. Default true. */
-  readonly refusalNotice?: boolean;
 }
 
 /**
@@ -69,10 +58,10 @@ export async function listen(
   protocols: ListenProtocols,
   context: ListenerContext,
 ): Promise<Listener> {
-  const { onEvent, limits, sessions } = context;
+  const { limits } = context;
   const served = protocolsByName(protocols);
   const sources = createSourceLimits(limits, () => performance.now());
-  const notices = createNotices();
+  const reception = createReception(context);
   const begun = new WeakMap<Socket, Begun>();
   /** Connections that are no sessions: in a handshake, or refused and being told why. */
   const strangers = new Set<Socket>();
@@ -92,7 +81,7 @@ export async function listen(
     const leave = sources.enter(remoteAddress, () => socket.destroy());
     if (leave === undefined) {
       socket.destroy();
-      report(refusal("LIMIT_EXCEEDED"), { remoteAddress, at: performance.now() });
+      reception.report(refusal("LIMIT_EXCEEDED"), { remoteAddress, at: performance.now() });
       return;
     }
     begun.set(socket, {
@@ -116,82 +105,24 @@ export async function listen(
     start.leave();
     const protocol = served.get(socket.alpnProtocol || "http/1.1");
     if (protocol === undefined) {
-      report(refusal("NO_APPLICATION_PROTOCOL"), start);
+      reception.report(refusal("NO_APPLICATION_PROTOCOL"), start);
       socket.destroy();
       return;
     }
-    if (protocols.clientCertificates === "none") {
-      admitted(socket, protocol, start, undefined);
-      return;
-    }
-    const verdict = judgeConnection(socket, context.grounds(), { handshakeTrust: start.trust });
-    const refused = verdict.ok ? overLimit(verdict) : verdict.refusal;
-    if (refused !== undefined) {
-      report(refused, start);
-      tell(socket, protocol, refused, verdict.presented?.leaf.fingerprint ?? start.remoteAddress);
-    } else if (verdict.ok) {
-      admitted(socket, protocol, start, verdict);
-    }
-  }
-
-  function admitted(
-    socket: TLSSocket,
-    protocol: Protocol,
-    start: Begun,
-    verdict: (Verdict & { ok: true }) | undefined,
-  ): void {
-    const raw = parentOf(socket);
-    if (raw !== undefined) strangers.delete(raw);
-    const peer = verdict?.peer;
-    const rejudge = (): Refusal | undefined => {
-      if (verdict === undefined) return undefined;
-      const again = judgePresented(verdict.presented, verdict.peer, context.grounds());
-      return again.ok ? undefined : again.refusal;
-    };
-    sessions.enter(
-      {
-        socket,
-        peer,
-        remoteAddress: start.remoteAddress,
-        rejudge,
-        expiresAt: peer === undefined ? undefined : expiryOf(peer.chain),
-      },
-      (session) => protocol.accept(socket, peer, session),
-    );
-    onEvent({
-      type: "handshake",
-      side: "server",
-      result: "SUCCESS",
-      refusal: undefined,
-      peer,
-      resumed: socket.isSessionReused(),
-      remoteAddress: start.remoteAddress,
-      durationMs: performance.now() - start.at,
-    });
-  }
-
-  function overLimit({ peer }: Verdict & { ok: true }): Refusal | undefined {
-    const perIdentity = limits.sessionsPerIdentity ?? 10_000;
-    if (sessions.size >= (limits.sessions ?? 100_000)) return refusal("LIMIT_EXCEEDED");
-    if (peer.identity !== undefined && sessions.count(peer.identity) >= perIdentity) {
-      return refusal("LIMIT_EXCEEDED", {
-        message: `${peer.identity} has ${perIdentity} sessions already`,
-      });
-    }
-    return undefined;
-  }
-
-  function tell(socket: TLSSocket, protocol: Protocol, refused: Refusal, who: string): void {
     const pressed = sources.pending > (limits.pendingHandshakes ?? 1024) / 2;
-    if (limits.refusalNotice === false || pressed || !notices.take(who, socket)) socket.destroy();
-    else protocol.refuse(socket, refused);
+    const admitted =
+      protocols.clientCertificates === "none"
+        ? reception.receiveAnybody(socket, protocol, start)
+        : reception.receive(socket, protocol, { arrival: start, pressed });
+    const raw = parentOf(socket);
+    if (admitted && raw !== undefined) strangers.delete(raw);
   }
 
   function onHandshakeError(error: Error, socket: TLSSocket): void {
     const start = beginningOf(socket);
     start.leave();
     socket.destroy();
-    report(refusalOfTlsError(error), start);
+    reception.report(refusalOfTlsError(error), start);
   }
 
   function beginningOf(socket: TLSSocket): Begun {
@@ -204,22 +135,6 @@ export async function listen(
         leave: ignore,
       }
     );
-  }
-
-  function report(
-    refused: Refusal,
-    { remoteAddress, at }: Pick<Begun, "remoteAddress" | "at">,
-  ): void {
-    onEvent({
-      type: "handshake",
-      side: "server",
-      result: refused.result,
-      refusal: refused,
-      peer: undefined,
-      resumed: false,
-      remoteAddress,
-      durationMs: performance.now() - at,
-    });
   }
 
   try {
@@ -248,19 +163,6 @@ export async function listen(
   };
 }
 
-/** Refused connections that are held to be told why: 64 in all, and one per peer (S21). */
-function createNotices(): { take(who: string, socket: TLSSocket): boolean } {
-  const held = new Set<string>();
-  return {
-    take(who, socket) {
-      if (held.size >= MAX_HELD || held.has(who)) return false;
-      held.add(who);
-      socket.once("close", () => held.delete(who));
-      return true;
-    },
-  };
-}
-
 function protocolsByName(protocols: ListenProtocols): Map<string, Protocol> {
   const served = new Map<string, Protocol>();
   if (protocols.h2 !== undefined) served.set("h2", protocols.h2);
@@ -268,10 +170,6 @@ function protocolsByName(protocols: ListenProtocols): Map<string, Protocol> {
   if (served.size === 0)
     throw new TypeError("listen needs a protocol: expected h2, http/1.1 or both");
   return served;
-}
-
-function expiryOf(chain: readonly { readonly notAfter: Date }[]): Date {
-  return new Date(Math.min(...chain.map(({ notAfter }) => notAfter.getTime())));
 }
 
 /** The socket that was accepted, under its TLS socket: Node (26.10) keeps it as `_parent`. */
@@ -286,12 +184,6 @@ function addressOf(socket: Socket): string {
 /** Errors of a socket are told by its close; without a listener they would end the process. */
 function ignore(): void {}
 
-interface Begun {
-  readonly remoteAddress: string;
-  readonly at: number;
-  /** What OpenSSL was given for this handshake. */
-  readonly trust: Trust;
+interface Begun extends Arrival {
   readonly leave: () => void;
 }
-
-const MAX_HELD = 64;

@@ -11,12 +11,21 @@ import type { DialAddress, DialOptions, Dialled, TlsSession } from "./dialer.ts"
 import { TlsError } from "./errors.ts";
 import type { TlsEventListener } from "./events.ts";
 import { watchExpiry } from "./expiry.ts";
+import { foreignServer } from "./foreign-server.ts";
+import type { ForeignServer } from "./foreign-server.ts";
 import { createHttpAdapters } from "./http-adapters.ts";
 import type { HttpAdapters } from "./http-adapters.ts";
 import { parseIdentity } from "./identity.ts";
 import type { Identity, IdentitySource, Purpose } from "./identity.ts";
 import { listen } from "./listener.ts";
-import type { ListenAddress, ListenProtocols, Listener, ListenerLimits } from "./listener.ts";
+import type {
+  ListenAddress,
+  ListenProtocols,
+  Listener,
+  ListenerContext,
+  ListenerLimits,
+} from "./listener.ts";
+import type { Protocol } from "./protocol.ts";
 import { createRecent } from "./recent.ts";
 import type { Authority, ReloadOptions, RevocationSource } from "./revocation.ts";
 import { inspectEnvironment } from "./runtime-environment.ts";
@@ -66,6 +75,13 @@ export interface ReloadReport {
 export interface MutualTls extends HttpAdapters {
   /** @throws TlsError LISTEN_FAILED, IDENTITY_INVALID (the certificate is not for servers), CLOSED */
   listen(address: ListenAddress, protocols: ListenProtocols): Promise<Listener>;
+  /**
+   * For an HTTP/2 server whose listener is not ours. It accepts connections itself, so that limits per source
+   * (S20) are its own; everything from the verdict on is as with {@link listen}.
+   *
+   * @throws TlsError IDENTITY_INVALID (the certificate is not for servers), CLOSED
+   */
+  foreignServer(h2: Protocol): ForeignServer;
   /** @throws TlsError DIAL_FAILED, REFUSED, CLOSED */
   dial(address: DialAddress, options?: DialOptions): Promise<Dialled>;
   /** The accepted connections that are alive. */
@@ -174,29 +190,41 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
     if (closed) throw new TlsError("CLOSED", "this mutual TLS runtime was closed");
   }
 
+  const accepting: ListenerContext = {
+    contextOptions: () => ({
+      ...contexts.options,
+      // Fresh ones each time, and for each listener its own (S23).
+      ...(options.resumption === true ? { ticketKeys: randomBytes(48) } : {}),
+    }),
+    trust: () => trust.current,
+    grounds: () => grounds({ side: "server", admit: options.admit }),
+    onSwap(swapped) {
+      swapListeners.add(swapped);
+      return () => swapListeners.delete(swapped);
+    },
+    sessions,
+    onEvent,
+    limits: options.limits ?? {},
+  };
+
   const runtime: Omit<MutualTls, keyof HttpAdapters> = {
     async listen(address, protocols) {
       requireOpen();
       requirePurpose(identity.current, "server");
       purposesInUse.add("server");
-      const listener = await listen(address, protocols, {
-        contextOptions: () => ({
-          ...contexts.options,
-          // Fresh ones each time, and for each listener its own (S23).
-          ...(options.resumption === true ? { ticketKeys: randomBytes(48) } : {}),
-        }),
-        trust: () => trust.current,
-        grounds: () => grounds({ side: "server", admit: options.admit }),
-        onSwap(swapped) {
-          swapListeners.add(swapped);
-          return () => swapListeners.delete(swapped);
-        },
-        sessions,
-        onEvent,
-        limits: options.limits ?? {},
-      });
+      const listener = await listen(address, protocols, accepting);
       listeners.add(listener);
       return listener;
+    },
+    foreignServer(h2) {
+      requireOpen();
+      requirePurpose(identity.current, "server");
+      purposesInUse.add("server");
+      return foreignServer(h2, {
+        ...accepting,
+        closed: () => closed,
+        handshakeTimeoutMs: options.limits?.handshakeTimeoutMs ?? 10_000,
+      });
     },
     async dial(address, dialOptions = {}) {
       requireOpen();

@@ -9,6 +9,8 @@ import type { AdmissionRule, Expectation } from "./admission.ts";
 import { reasonOf } from "./errors.ts";
 import type { TlsEvent } from "./events.ts";
 import type { CertificateCache } from "./certificate-cache.ts";
+import { objectionTo, opensslVerdict } from "./openssl-verdict.ts";
+import type { OpensslVerdict } from "./openssl-verdict.ts";
 import { describePeer } from "./peer.ts";
 import type { ConnectionFacts, PeerDescription, VerifiedPeer } from "./peer.ts";
 import type { Recent } from "./recent.ts";
@@ -62,6 +64,13 @@ export function isVerifiedPeer(value: unknown): value is VerifiedPeer {
   return typeof value === "object" && value !== null && minted.has(value);
 }
 
+/** What is to be known of a handshake beside the socket it was done on. */
+export interface HandshakeFacts {
+  readonly handshakeTrust: Trust;
+  readonly resumedFrom?: Presented | undefined;
+  readonly openssl?: OpensslVerdict | undefined;
+}
+
 /**
  * Judges a TLS connection whose handshake is over, full or resumed, in either direction. Synchronous, and the
  * only way to a {@link VerifiedPeer}. Reasons are found in the order of S10: malformed, untrusted, validity,
@@ -70,11 +79,12 @@ export function isVerifiedPeer(value: unknown): value is VerifiedPeer {
  * `handshakeTrust` is what OpenSSL was given when the handshake began. It may have changed since: the verdict
  * rests on what is trusted now. `resumedFrom` is what the server presented when the session began that a client
  * resumes: Node tells a client nothing of it (26.10), and the resumption proves that it is the same server.
+ * `openssl` is by default what Node has told the socket.
  */
 export function judgeConnection(
   socket: TLSSocket,
   grounds: Grounds,
-  { handshakeTrust, resumedFrom }: { handshakeTrust: Trust; resumedFrom?: Presented | undefined },
+  { handshakeTrust, resumedFrom, openssl = opensslVerdict(socket) }: HandshakeFacts,
 ): Verdict {
   const read =
     resumedFrom !== undefined && socket.isSessionReused()
@@ -86,7 +96,7 @@ export function judgeConnection(
   const verdict = judgePresented(presented, facts, grounds);
   if (!verdict.ok) return verdict;
   grounds.recentPeers.put(presented.leaf.fingerprint, presented);
-  const objection = objectionOf(socket, verdict.peer, {
+  const objection = objectionTo(verdict.peer, openssl, {
     now: grounds.now,
     outdated: handshakeTrust !== grounds.trust,
   });
@@ -313,44 +323,6 @@ function factsOf(socket: TLSSocket): ConnectionFacts {
     resumed: socket.isSessionReused(),
   };
 }
-
-/**
- * What OpenSSL objects to although our path stands. Three objections are known to be wrong and are passed over:
- * it wants self-signed anchors; it refuses in the very second of notAfter, which RFC 5280 includes; and where
- * trust has changed during the handshake, it does not know the new anchors.
- */
-function objectionOf(
-  socket: TLSSocket,
-  peer: VerifiedPeer,
-  { now, outdated }: { now: Date; outdated: boolean },
-): Refusal | undefined {
-  if (socket.authorized) return undefined;
-  // Typed as an Error, is the name of OpenSSL's error at run time (Node 26.10).
-  const objection = String(socket.authorizationError);
-  const anchor = peer.chain.at(-1);
-  const partialPath =
-    anchor !== undefined &&
-    Buffer.compare(anchor.subject.der, anchor.issuer.der) !== 0 &&
-    (objection === "UNABLE_TO_GET_ISSUER_CERT" ||
-      objection === "UNABLE_TO_GET_ISSUER_CERT_LOCALLY");
-  const lastSecond =
-    objection === "CERT_HAS_EXPIRED" &&
-    peer.chain.some(({ notAfter }) => Math.abs(now.getTime() - notAfter.getTime()) < 1000);
-  const unknownAnchor = outdated && anchorObjections.has(objection);
-  if (partialPath || lastSecond || unknownAnchor) return undefined;
-  return refusal("CERTIFICATE_VERIFICATION_FAILED", {
-    message: `OpenSSL objects to the certificate of ${peer.subject}: ${objection}`,
-  });
-}
-
-/** How OpenSSL says that it does not have the anchor. */
-const anchorObjections: ReadonlySet<string> = new Set([
-  "DEPTH_ZERO_SELF_SIGNED_CERT",
-  "SELF_SIGNED_CERT_IN_CHAIN",
-  "UNABLE_TO_GET_ISSUER_CERT",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-]);
 
 /** The fixed sentence, and the peer's own dates where they are the reason. */
 function publicMessage(code: RefusalCode, leaf: Certificate, about: Certificate): string {
