@@ -187,6 +187,17 @@ test("S39 several authorities, a connection header, outer space and other bytes 
   assert.equal(type, headersFrame);
 });
 
+test("S39 a path without its slash, or with a byte escaped, is no method", async () => {
+  await using bank = await probe();
+  for (const path of [
+    "grpc.testing.TestService/UnaryCall",
+    "/grpc.testing.TestService/UnaryCal%6c",
+  ]) {
+    assert.equal((await bank.ask({ ":path": path })).status, "12", path);
+  }
+  assert.deepEqual(bank.started, []);
+});
+
 test("responses are compressed for who accepts it, if the server is told to", async () => {
   const accepts = { "grpc-accept-encoding": "identity, gzip" };
   await using plain = await probe();

@@ -1,6 +1,7 @@
 // The plaintext port for probes (security.md S42).
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import http2 from "node:http2";
 import net from "node:net";
 import { test } from "node:test";
 import { GrpcError, createClient } from "../src/index.ts";
@@ -54,6 +55,27 @@ test("S42 everything else on the health port is UNIMPLEMENTED", () =>
     assert.equal(await codeOf(bankClient.emptyCall({})), "UNIMPLEMENTED");
     bankClient.close();
   }));
+
+test("S42 a connection of the health port has one call at a time, and lives 5 s", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  await withPort(async ({ port }) => {
+    const session = http2.connect(`http://127.0.0.1:${port}`);
+    session.on("error", () => undefined);
+    const closed = once(session, "close");
+    const [settings] = (await once(session, "remoteSettings")) as [http2.Settings];
+    assert.equal(settings.maxConcurrentStreams, 1);
+    context.mock.timers.tick(4_999);
+    await new Promise((resolve) => session.ping(resolve));
+    context.mock.timers.tick(1);
+    await closed;
+  });
+});
+
+test("S42 there is no health port unless it is asked for, at an address", async () => {
+  await using bank = await serve();
+  const served = await failure(bank.server.listenHealth({} as never));
+  assert.ok(served instanceof TypeError);
+});
 
 test("S42 heads over 4 KiB are refused, and so is the 65th connection", () =>
   withPort(async ({ client, port }) => {

@@ -88,6 +88,7 @@ test("S11 a call that arrives before its session was judged again has it judged,
       passage: { gates: [], interceptors: [], fault: neverRun },
       started: neverRun,
       ended: neverRun,
+      released: neverRun,
     }),
   );
   onCall({
@@ -124,6 +125,7 @@ test("a deadline is kept by the call itself, whatever the engine does about it",
       remoteAddress: undefined,
       maxSendMessageBytes: 1_000,
       ended: () => undefined,
+      released: () => undefined,
     },
   );
   const { signal } = call;

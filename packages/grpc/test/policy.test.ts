@@ -273,6 +273,56 @@ test("S36 a decision that cannot be recorded is not acted on", async () => {
   assert.equal(ran, 0);
 });
 
+test("S13 a decision names its policy by SHA-256, at the start and when the policy has changed", async () => {
+  const audited: [phase: string, version: string | undefined][] = [];
+  const auditedPolicy = (allowRules: readonly object[]): DecidingPolicy =>
+    compilePolicy(
+      parsePolicy(
+        JSON.stringify({
+          name: "test",
+          allow_rules: allowRules,
+          audit_logging_options: {
+            audit_condition: "ON_DENY_AND_ALLOW",
+            audit_loggers: [{ name: "test", config: {} }],
+          },
+        }),
+      ),
+      {
+        auditLoggers: {
+          test: () => ({
+            log({ phase, policyVersion }) {
+              audited.push([phase, policyVersion]);
+            },
+          }),
+        },
+      },
+    );
+  const first = auditedPolicy([{ name: "all" }]);
+  const second = auditedPolicy([{ name: "unary", request: { paths: ["*/UnaryCall"] } }]);
+  const policy = replaceable(first);
+  const decisions = recorder<DecisionEvent>();
+  await using bank = await serve({ policy, onDecision: decisions.add });
+  await using alice = await dial(bank.target);
+  const stream = alice.client.streamingOutputCall({
+    responseParameters: [{ size: 1 }, { size: 1, intervalUs: 60_000_000 }],
+  });
+  await stream.next();
+  policy.replace(second);
+  const error = await failure(drain(stream));
+  assert.equal(error instanceof GrpcError && error.code, "PERMISSION_DENIED");
+  const expected = [
+    ["start", first.version],
+    ["swap", second.version],
+  ];
+  assert.deepEqual(audited, expected);
+  assert.deepEqual(
+    decisions.items.map(({ phase, policyVersion }) => [phase, policyVersion]),
+    expected,
+  );
+  assert.match(first.version ?? "", /^[0-9a-f]{64}$/);
+  assert.notEqual(first.version, second.version);
+});
+
 test("S40 the body of a denied call is not read", async () => {
   const taps: string[] = [];
   await using bank = await serve({

@@ -1,5 +1,7 @@
 // Rate limits (security.md S40, S41).
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import http2 from "node:http2";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { GrpcError, readRetryInfo } from "../src/index.ts";
@@ -22,6 +24,10 @@ function limited(options: Omit<RateLimitOptions, "now">): {
       return gate({ method: path, peer: { identity } } as unknown as OpenCall) === undefined;
     },
   };
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof GrpcError ? error.code : error;
 }
 
 test("a burst, then the rate", () => {
@@ -93,6 +99,45 @@ test("S41 a flood of identities neither refills nor takes the bucket of those wh
 test("S14 callers without an identity share one bucket", () => {
   const limit = limited({ rules: [{ methods: ["*"], perSecond: 1, burst: 1 }] });
   assert.deepEqual([limit.passes(undefined, 0), limit.passes(undefined, 0)], [true, false]);
+});
+
+test("S14, S41 a certificate with several names shares its bucket with none of them", async () => {
+  await using bank = await serve({
+    rateLimit: { rules: [{ methods: [method], perSecond: 0.1, burst: 1 }] },
+  });
+  const several = authority.issue({ name: "several", uri: [], dns: ["a.test", "b.test"] });
+  const single = authority.issue({ name: "a.test", uri: [], dns: ["a.test"] });
+  const other = authority.issue({ name: "other", uri: [], dns: ["c.test", "d.test"] });
+  const calls: unknown[] = [];
+  for (const identity of [several, single, other]) {
+    await using client = await dial(bank.target, { identity });
+    calls.push(await client.client.emptyCall({}).then(() => "OK", codeOf));
+  }
+  // The first and the last have no identity: they share the bucket of those.
+  assert.deepEqual(calls, ["OK", "OK", "RESOURCE_EXHAUSTED"]);
+});
+
+test("S40 what is over the limit is refused by its head: its body is neither read nor inflated", async () => {
+  await using bank = await serve({
+    rateLimit: { rules: [{ methods: ["*"], perSecond: 0.001, burst: 1 }] },
+  });
+  await using alice = await dial(bank.target);
+  await alice.client.emptyCall({});
+  const { socket } = await alice.tls.mtls.dial({ host: "localhost", port: bank.port });
+  const session = http2.connect("https://localhost", { createConnection: () => socket });
+  const stream = session.request({
+    ":method": "POST",
+    ":path": method,
+    "content-type": "application/grpc",
+    "grpc-encoding": "gzip",
+    te: "trailers",
+  });
+  stream.on("error", () => undefined);
+  // Marked as compressed, and no gzip: whoever looked would answer INTERNAL.
+  stream.write(Buffer.from([1, 0, 0, 0, 4, 1, 2, 3, 4]));
+  const [head] = (await once(stream, "response")) as [Record<string, string>];
+  assert.equal(head["grpc-status"], "8");
+  session.destroy();
 });
 
 test("a rule that allows nothing is a TypeError", () => {

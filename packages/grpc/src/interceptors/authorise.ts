@@ -7,6 +7,8 @@ import type { GateOutcome } from "../server/interceptor.ts";
 
 /** A policy as a server asks it; what `compilePolicy` makes is one. */
 export interface DecidingPolicy {
+  /** Which policy it is: the SHA-256 of its document, where it has one. */
+  readonly version?: string;
   decide(request: DecisionRequest): Decision;
   /** Records a decision; a promise stands for "the reply has to wait", a throw refuses the call. */
   readonly audit?: AuditDecision;
@@ -37,6 +39,8 @@ export interface DecisionEvent {
   readonly remoteAddress: string | undefined;
   readonly allowed: boolean;
   readonly rule: string;
+  /** The policy that decided: the SHA-256 of its document, where it has one. */
+  readonly policyVersion: string | undefined;
 }
 
 /** A call as a decision sees it. */
@@ -88,7 +92,7 @@ export function createAuthoriser<Call extends DecidableCall>(
       const policy = current();
       const decision = policy.decide(request);
       if (decision.allowed && live !== undefined) open.set(call, request);
-      tell(call, decision, "start");
+      tell(call, { decision, policy, phase: "start" });
       return record(() => policy.audit?.(decision, auditOf(call, request, "start")), decision);
     },
     mayCall: (call, path) => current().decide(requestOf(call, path)).allowed,
@@ -106,17 +110,25 @@ export function createAuthoriser<Call extends DecidableCall>(
       const decision = policy.decide(request);
       if (decision.allowed) continue;
       call.abort(denied());
-      tell(call, decision, "swap");
+      tell(call, { decision, policy, phase: "swap" });
       void record(() => policy.audit?.(decision, auditOf(call, request, "swap")), decision);
     }
     setImmediate(decideAgain, rest);
   }
 
-  function tell(call: Call, { allowed, rule }: Decision, phase: DecisionEvent["phase"]): void {
+  function tell(call: Call, { decision, policy, phase }: Decided): void {
     const { method, requestId, peer, remoteAddress } = call;
-    const identity = peer?.identity;
-    options.onDecision({ phase, method, requestId, identity, remoteAddress, allowed, rule });
+    const { allowed, rule } = decision;
+    const about = { phase, method, requestId, identity: peer?.identity, remoteAddress };
+    options.onDecision({ ...about, allowed, rule, policyVersion: policy.version });
   }
+}
+
+/** A decision and what made it. */
+interface Decided {
+  readonly decision: Decision;
+  readonly policy: DecidingPolicy;
+  readonly phase: DecisionEvent["phase"];
 }
 
 /** What is asked of a policy. The headers are read only if a rule asks for them, and once. */

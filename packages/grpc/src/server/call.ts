@@ -43,6 +43,8 @@ export interface CallContext {
   readonly maxSendMessageBytes: number;
   /** Called once, when the status is known; undefined is OK. */
   ended(call: OpenCall, error: GrpcError | undefined): void;
+  /** Called once, after that, when nothing works on the call any more. */
+  released(call: OpenCall): void;
 }
 
 /** A call between its head and its status. It ends exactly once, whoever is first. */
@@ -52,6 +54,8 @@ export class OpenCall implements ServerCall, EngineServerListener {
   readonly deadline: Date | undefined;
   receivedBytes = 0;
   sentBytes = 0;
+  /** Whether the call is counted among those of its caller. */
+  hasPlace = false;
   readonly #engine: EngineServerCall;
   readonly #context: CallContext;
   #abort: AbortController | undefined;
@@ -173,7 +177,9 @@ export class OpenCall implements ServerCall, EngineServerListener {
   /** Something that worked on the call is done. */
   workDone(): void {
     this.#workers -= 1;
-    if (this.#workers === 0) this.#engine.release?.();
+    if (this.#workers > 0) return;
+    this.#engine.release?.();
+    this.#context.released(this);
   }
 
   throwIfOver(): void {

@@ -19,6 +19,7 @@ export interface ConnectionContext {
   route(path: string): Route | undefined;
   started(call: OpenCall): void;
   ended(call: OpenCall, error: GrpcError | undefined): void;
+  released(call: OpenCall): void;
 }
 
 /** Who is at the other end of a connection, found out once. */
@@ -78,6 +79,7 @@ export function serveConnection(
       remoteAddress: who.remoteAddress,
       maxSendMessageBytes: context.maxSendMessageBytes,
       ended,
+      released: (left) => context.released(left),
     });
     calls.add(call);
     context.started(call);

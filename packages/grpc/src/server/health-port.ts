@@ -70,6 +70,7 @@ export async function listenHealthPort(
       passage: { gates: [], interceptors: [], fault: () => undefined },
       started: () => undefined,
       ended: () => undefined,
+      released: () => undefined,
     });
   });
   return {

@@ -11,6 +11,7 @@ import { createHealth } from "../health.ts";
 import type { HealthControl } from "../health.ts";
 import { createAuthoriser } from "../interceptors/authorise.ts";
 import type { DecisionEvent, ServerPolicy } from "../interceptors/authorise.ts";
+import { createCallLimit } from "../interceptors/call-limit.ts";
 import { createRateLimit } from "../interceptors/rate-limit.ts";
 import type { RateLimitOptions } from "../interceptors/rate-limit.ts";
 import { isLoopback } from "../loopback.ts";
@@ -81,6 +82,11 @@ export interface ServerLimits {
   readonly maxHeaderBytes?: number;
   /** Calls at a time on one connection; 100 if absent. */
   readonly maxConcurrentStreams?: number;
+  /**
+   * Calls of one identity that are worked on at a time, over all its connections; more are
+   * RESOURCE_EXHAUSTED. Callers without an identity count by address. 1,000 if absent.
+   */
+  readonly maxConcurrentCallsPerIdentity?: number;
   /**
    * After so long, give or take a tenth, a connection takes no new calls: its client makes another, and
    * perhaps to another instance. Those in flight go on. For ever if absent.
@@ -153,6 +159,7 @@ export function createServer(options: ServerOptions): Server {
       options.onDecision?.(event);
     },
   });
+  const callLimit = createCallLimit(limits.maxConcurrentCallsPerIdentity);
   const context: ConnectionContext = {
     engine,
     maxHeaderBytes: limits.maxHeaderBytes,
@@ -161,6 +168,7 @@ export function createServer(options: ServerOptions): Server {
     route: (path) => routes.get(path),
     passage: {
       gates: [
+        (call) => callLimit.gate(call),
         ...(options.rateLimit === undefined ? [] : [createRateLimit(options.rateLimit)]),
         (call) => authoriser.gate(call),
       ],
@@ -177,6 +185,7 @@ export function createServer(options: ServerOptions): Server {
       telemetry?.ended(call, error);
       reportCall(call, error);
     },
+    released: (call) => callLimit.released(call),
   };
   const protocol: Protocol = {
     accept: (socket, peer, session) =>
@@ -348,6 +357,7 @@ const defaultLimits: Required<Omit<ServerLimits, "http2" | "timing">> = {
   maxSendMessageBytes: 4 * 1024 * 1024,
   maxHeaderBytes: 16 * 1024,
   maxConcurrentStreams: 100,
+  maxConcurrentCallsPerIdentity: 1_000,
   maxConnectionAgeMs: Infinity,
 };
 /** How long the last statuses of calls that were cut have to leave. */
