@@ -10,6 +10,7 @@ import { parseAmount } from "./money.ts";
 import type { Money } from "./money.ts";
 import { runAsProgram } from "./program.ts";
 import { readSettings, UsageError } from "./settings.ts";
+import { workloadIdentity } from "./workload-identity.ts";
 
 await runAsProgram(async () => {
   const flags = ["account", "currency", "deposit", "withdraw"] as const;
@@ -27,7 +28,10 @@ await runAsProgram(async () => {
     withdrawal: amountOf("--withdraw", extras.withdraw ?? "250", currency),
   };
   // A client accepts no connections, so it admits nobody.
-  const transport = await mutualTlsFromEnv(settings, { admit: nobody() });
+  const transport = await mutualTlsFromEnv(settings, {
+    admit: nobody(),
+    ...workloadIdentity(settings),
+  });
   const client = createClient(BankService, {
     target: targetOf(transport),
     ...clientTransport(transport),
@@ -65,6 +69,7 @@ connection are also environment variables: --ca-file is CA_FILE.
   --ca-file FILE       the CAs whose bank is trusted
   --cert-file FILE     your certificate and its intermediates
   --key-file FILE      its private key
+  --spiffe-endpoint-socket URI  SPIRE's agent, unix:///…, in place of the three files
   --tls-enabled BOOL   false is plaintext, for local development only (true)
 
   --account ID         (12345)

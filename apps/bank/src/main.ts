@@ -86,6 +86,7 @@ database; both also while a bank runs. Each flag is also an environment variable
   --policy-file FILE   who may call what (whoever is admitted, on their own accounts)
   --database-url URL   sqlite:PATH, or postgres://… for several banks at once (sqlite:bank.db)
   --crl-dir DIR        certificate revocation lists
+  --spiffe-endpoint-socket URI  SPIRE's agent, unix:///…, in place of the three files
   --audit-file FILE    where decisions are recorded, chained and signed (nowhere)
   --audit-key-file FILE  the key that signs them, made if it is not there (the audit file's -key.pem)
   --rate-limit NUMBER  calls a second of one identity, twice as many at once (no limit)

@@ -10,6 +10,7 @@ const settingNames = [
   "CERT_FILE",
   "KEY_FILE",
   "CRL_DIR",
+  "SPIFFE_ENDPOINT_SOCKET",
   "POLICY_FILE",
   "DATABASE_URL",
   "AUDIT_FILE",

@@ -21,6 +21,8 @@ export interface EnvironmentOptions extends Omit<
   "identity" | "trust" | "revocation"
 > {
   readonly admit: AdmissionRule;
+  /** Identity and trust from elsewhere, such as SPIRE; CA_FILE, CERT_FILE and KEY_FILE must then be unset. */
+  readonly sources?: Pick<MutualTlsOptions, "identity" | "trust">;
 }
 
 /**
@@ -49,17 +51,37 @@ export async function mutualTlsFromEnv(
     return { mode: "plaintext", host, port };
   }
   const crlDirectory = setting(env, "CRL_DIR");
-  const files = requireSettings(env, ["CA_FILE", "CERT_FILE", "KEY_FILE"]);
+  const { sources = sourcesFromFiles(env), ...rules } = options;
+  if (options.sources !== undefined) forbidSettings(env, fileSettings);
   const mtls = await createMutualTls({
-    ...options,
-    identity: identityFromFiles({ certFile: files.CERT_FILE, keyFile: files.KEY_FILE }),
-    trust: trustFromFile(files.CA_FILE),
+    ...rules,
+    identity: sources.identity,
+    trust: sources.trust,
     revocation:
       crlDirectory === undefined
         ? noRevocation()
         : crlFromDirectory(crlDirectory, { undetermined: "refuse" }),
   });
   return { mode: "mutual-tls", mtls, host, port };
+}
+
+function sourcesFromFiles(env: Environment): Pick<MutualTlsOptions, "identity" | "trust"> {
+  const { CA_FILE, CERT_FILE, KEY_FILE } = requireSettings(env, fileSettings);
+  return {
+    identity: identityFromFiles({ certFile: CERT_FILE, keyFile: KEY_FILE }),
+    trust: trustFromFile(CA_FILE),
+  };
+}
+
+/** Two answers to one question: neither is taken. */
+function forbidSettings(env: Environment, names: readonly string[]): void {
+  const given = names.filter((name) => env[name] !== undefined);
+  if (given.length === 0) return;
+  throw new TlsError(
+    "ENVIRONMENT_INVALID",
+    `${given.join(", ")} set, though certificate and trust come from elsewhere`,
+    { hint: `unset ${given.join(", ")}, or the other place they come from` },
+  );
 }
 
 function setting(env: Environment, name: string): string | undefined {
@@ -106,3 +128,5 @@ function parseEnabled(text: string | undefined): boolean {
     `TLS_ENABLED is ${JSON.stringify(text)}: expected "true" or "false"`,
   );
 }
+
+const fileSettings = ["CA_FILE", "CERT_FILE", "KEY_FILE"] as const;

@@ -1,23 +1,19 @@
 import type { KeyObject } from "node:crypto";
 
 import { readBounded } from "@handfast/files";
-import {
-  parseCertificatesPem,
-  parsePrivateKey,
-  publicKeyMatches,
-  verifyChain,
-} from "@handfast/x509";
+import { certificatesToPem, encodePrivateKey, publicKeyMatches, verifyChain } from "@handfast/x509";
 import type { Certificate } from "@handfast/x509";
 
 import { TlsError, reasonOf } from "./errors.ts";
+import { readCertificates, readPrivateKey } from "./material.ts";
 import { watchFiles } from "./watch-files.ts";
 import type { Source } from "./source.ts";
 
 /** A certificate chain and its key, as bytes: what an identity source yields. */
 export interface IdentityMaterial {
-  /** PEM: the leaf first, its intermediates after it. The root may be left out. */
+  /** PEM or DER: the leaf first, its intermediates after it. The root may be left out. */
   readonly certificateChain: string | Uint8Array;
-  /** PEM: the leaf's private key, not encrypted. */
+  /** The leaf's private key, not encrypted: PEM, or PKCS #8 in DER. */
   readonly privateKey: string | Uint8Array;
 }
 
@@ -99,8 +95,8 @@ export function parseIdentity(material: IdentityMaterial, now: Date): Identity {
   if (purposes.size === 0) throw invalid(reason);
   return {
     chain,
-    certificateChainPem: textOf(material.certificateChain),
-    privateKeyPem: textOf(material.privateKey),
+    certificateChainPem: certificatesToPem(chain),
+    privateKeyPem: encodePrivateKey(key),
     purposes,
     notBefore: leaf.notBefore,
     expiresAt: new Date(Math.min(...chain.map((certificate) => certificate.notAfter.getTime()))),
@@ -123,24 +119,20 @@ function checkChain(
   return verdict.ok ? undefined : verdict.message;
 }
 
-function parseChain(pem: string | Uint8Array): Certificate[] {
+function parseChain(material: string | Uint8Array): Certificate[] {
   try {
-    return parseCertificatesPem(pem);
+    return readCertificates(material);
   } catch (cause) {
     throw invalid(`the certificate chain cannot be read: ${reasonOf(cause)}`, cause);
   }
 }
 
-function parseKey(pem: string | Uint8Array): KeyObject {
+function parseKey(material: string | Uint8Array): KeyObject {
   try {
-    return parsePrivateKey(pem);
+    return readPrivateKey(material);
   } catch (cause) {
     throw invalid(`the private key cannot be read: ${reasonOf(cause)}`, cause);
   }
-}
-
-function textOf(pem: string | Uint8Array): string {
-  return typeof pem === "string" ? pem : new TextDecoder().decode(pem);
 }
 
 function invalid(message: string, cause?: unknown): TlsError {

@@ -1,19 +1,15 @@
 import { readBounded } from "@handfast/files";
-import {
-  certificatesToPem,
-  parseCertificatesPem,
-  parseSpiffeId,
-  parseTrustDomain,
-} from "@handfast/x509";
+import { certificatesToPem, parseSpiffeId, parseTrustDomain } from "@handfast/x509";
 import type { Certificate } from "@handfast/x509";
 
 import { TlsError, reasonOf } from "./errors.ts";
+import { readCertificates } from "./material.ts";
 import { watchFiles } from "./watch-files.ts";
 import type { Source } from "./source.ts";
 
 /** A bundle as bytes: what a trust source yields. */
 export interface TrustMaterial {
-  /** PEM: CA certificates and nothing else. */
+  /** PEM or DER: CA certificates and nothing else. */
   readonly bundle: string | Uint8Array;
   /** The trust domain these CAs speak for; by default what each CA certificate says itself (a URI SAN). */
   readonly trustDomain?: string;
@@ -111,7 +107,7 @@ export function parseTrust(material: readonly TrustMaterial[]): Trust {
 }
 
 function parseBundle({ bundle, trustDomain }: TrustMaterial): TrustAnchor[] {
-  const certificates = parseBundlePem(bundle);
+  const certificates = readBundle(bundle);
   const given = trustDomain === undefined ? undefined : parseGiven(trustDomain);
   return certificates.map((certificate) => {
     if (certificate.basicConstraints?.ca !== true) {
@@ -131,9 +127,9 @@ function parseBundle({ bundle, trustDomain }: TrustMaterial): TrustAnchor[] {
   });
 }
 
-function parseBundlePem(bundle: string | Uint8Array): Certificate[] {
+function readBundle(bundle: string | Uint8Array): Certificate[] {
   try {
-    return parseCertificatesPem(bundle);
+    return readCertificates(bundle);
   } catch (cause) {
     throw new TlsError("TRUST_INVALID", `the trust bundle cannot be read: ${reasonOf(cause)}`, {
       cause,

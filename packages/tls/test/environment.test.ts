@@ -6,7 +6,12 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 
-import { anyTrustedPeer, mutualTlsFromEnv } from "../src/index.ts";
+import {
+  anyTrustedPeer,
+  identityFromFiles,
+  mutualTlsFromEnv,
+  trustFromFile,
+} from "../src/index.ts";
 import type { Environment, TlsError, TlsEvent } from "../src/index.ts";
 import { authority } from "./fixtures.ts";
 
@@ -46,6 +51,23 @@ test("host and port have defaults", async () => {
   assert.deepEqual([configured.host, configured.port], ["localhost", 8443]);
   assert.equal(configured.mode, "mutual-tls");
   await configured.mtls.close();
+});
+
+test("certificate and trust come from elsewhere or from files, never from both", async () => {
+  const { CA_FILE: bundle = "", CERT_FILE: certFile = "", KEY_FILE: keyFile = "" } = files;
+  const sources = {
+    identity: identityFromFiles({ certFile, keyFile }),
+    trust: trustFromFile(bundle),
+  };
+  const options = { admit: anyTrustedPeer(), sources };
+  const configured = await mutualTlsFromEnv({ PORT: "9443" }, options);
+  assert.equal(configured.mode, "mutual-tls");
+  assert.equal(configured.mtls.identity?.chain[0]?.subject.text, "CN=localhost");
+  await configured.mtls.close();
+  await assert.rejects(mutualTlsFromEnv({ CERT_FILE: certFile }, options), {
+    code: "ENVIRONMENT_INVALID",
+    message: "CERT_FILE set, though certificate and trust come from elsewhere",
+  });
 });
 
 test("plaintext is asked for in words, and warned about", async () => {

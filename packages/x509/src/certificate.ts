@@ -132,6 +132,26 @@ export function parseCertificatesPem(pem: string | Uint8Array): Certificate[] {
   return blocks.map(({ der }) => parseCertificate(der));
 }
 
+/**
+ * Reads DER certificates that follow one another, as SPIFFE writes chains and bundles. They are refused
+ * whole if one is broken or if there is none (S22).
+ * @throws X509Error CERTIFICATE_MALFORMED, BUNDLE_EMPTY
+ */
+export function parseCertificatesDer(der: Uint8Array): Certificate[] {
+  const reader = new DerReader(der);
+  const certificates: Certificate[] = [];
+  while (!reader.done) {
+    const one = malformedAs("CERTIFICATE_MALFORMED", "certificate", () =>
+      reader.whole(TAG.sequence, "certificate"),
+    );
+    certificates.push(parseCertificate(one));
+  }
+  if (certificates.length === 0) {
+    throw new X509Error("BUNDLE_EMPTY", "certificate bundle holds no certificate");
+  }
+  return certificates;
+}
+
 /** Writes certificates as CERTIFICATE blocks, in the order given. */
 export function certificatesToPem(certificates: readonly Certificate[]): string {
   return certificates.map(({ der }) => encodePem(LABEL, der)).join("");

@@ -5,6 +5,7 @@ export {
   certificatesToPem,
   parseCertificate,
   parseCertificateBeside,
+  parseCertificatesDer,
   parseCertificatesPem,
   type Certificate,
 } from "./certificate.ts";
@@ -35,7 +36,7 @@ export { lint, type LintFinding } from "./lint.ts";
 
 // who makes keys and certificates
 export { exportKeyPair, generateKeyPair, publicKeyMatches, type KeyPair } from "./keys.ts";
-export { encodePrivateKey, parsePrivateKey } from "./private-key.ts";
+export { encodePrivateKey, parsePkcs8, parsePrivateKey } from "./private-key.ts";
 export {
   encodePrivateKeyInfo,
   parsePrivateKeyInfo,

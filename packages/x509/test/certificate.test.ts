@@ -5,6 +5,7 @@ import { createTestAuthority } from "@handfast/x509/testing";
 import {
   parseCertificate,
   parseCertificateBeside,
+  parseCertificatesDer,
   verifySignature,
   X509Error,
 } from "@handfast/x509";
@@ -34,6 +35,24 @@ test("a forged certificate with nothing wrong in it is read", () => {
   assert.equal(certificate.subject.text, "CN=forger");
   assert.equal(certificate.serialNumber, "01");
   assert.equal(verifySignature(certificate, certificate.publicKeyInfo), true);
+});
+
+test("DER certificates that follow one another are read in order, or refused whole", () => {
+  const root = createTestAuthority();
+  const [one, two] = [root.issue().certificate, root.certificate];
+  const both = Buffer.concat([one.der, two.der]);
+  assert.deepEqual(
+    parseCertificatesDer(both).map(({ fingerprint }) => fingerprint),
+    [one.fingerprint, two.fingerprint],
+  );
+  assert.throws(() => parseCertificatesDer(new Uint8Array()), { code: "BUNDLE_EMPTY" });
+  for (const broken of [
+    both.subarray(1),
+    both.subarray(0, -1),
+    Buffer.concat([both, Buffer.of(0)]),
+  ]) {
+    assert.throws(() => parseCertificatesDer(broken), { code: "CERTIFICATE_MALFORMED" });
+  }
 });
 
 test("a certificate shares no memory with the bytes it was read from", () => {

@@ -13,6 +13,7 @@ import type { DatabasePlace, Settings } from "../settings.ts";
 import { createSqliteStore } from "../store/sqlite.ts";
 import type { FailPoint } from "../store/sqlite-worker.ts";
 import type { BankMode, BankStore } from "../store/store.ts";
+import { workloadIdentity } from "../workload-identity.ts";
 import { openAudit } from "./audit.ts";
 import type { OpenAudit } from "./audit.ts";
 import { logGrpcEvent, logTlsEvent } from "./log.ts";
@@ -52,6 +53,7 @@ export async function startBank({ settings, log, failPoint }: StartOptions): Pro
     undo.unshift(() => policy.close());
     const transport = await mutualTlsFromEnv(settings, {
       admit: anyTrustedPeer(),
+      ...workloadIdentity(settings),
       onEvent(event) {
         logTlsEvent(log, event);
         audit.onTlsEvent(event);
