@@ -14,7 +14,7 @@ import { refusal } from "./refusal.ts";
 import type { Refusal } from "./refusal.ts";
 import type { Trust } from "./trust.ts";
 import { judgeConnection, verdictIsOurs } from "./verify-peer.ts";
-import type { Grounds, Presented } from "./verify-peer.ts";
+import type { Grounds, Presented } from "./grounds.ts";
 
 /** What to connect to. A socket that is connected already is used as it is. */
 export type DialAddress =

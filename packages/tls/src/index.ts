@@ -50,8 +50,9 @@ export {
 export type { AdmissionRule, Expectation } from "./admission.ts";
 
 // Who it is, or why not.
-export { isVerifiedPeer } from "./verify-peer.ts";
-export type { VerifiedPeer } from "./peer.ts";
+export { isForwardedPeer, isVerifiedPeer } from "./verify-peer.ts";
+export type { ConnectionFacts, ForwardedPeer, PeerCertificate, VerifiedPeer } from "./peer.ts";
+export type { Caller, ForwardedPeers, ForwardedPeersOptions } from "./forwarded-peers.ts";
 export { handshakeResults, peerRefusal, refusals } from "./refusal.ts";
 export type { HandshakeResult, Refusal, RefusalCode } from "./refusal.ts";
 export { TlsError, tlsErrors } from "./errors.ts";

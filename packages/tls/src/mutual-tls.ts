@@ -13,6 +13,8 @@ import type { TlsEventListener } from "./events.ts";
 import { watchExpiry } from "./expiry.ts";
 import { foreignServer } from "./foreign-server.ts";
 import type { ForeignServer } from "./foreign-server.ts";
+import { createForwardedPeers } from "./forwarded-peers.ts";
+import type { ForwardedPeers, ForwardedPeersOptions } from "./forwarded-peers.ts";
 import { createHttpAdapters } from "./http-adapters.ts";
 import type { HttpAdapters } from "./http-adapters.ts";
 import { parseIdentity } from "./identity.ts";
@@ -38,7 +40,7 @@ import { createTracked } from "./tracked.ts";
 import { parseTrust } from "./trust.ts";
 import type { Trust, TrustSource } from "./trust.ts";
 import { createVerifiedSignatures } from "./verified-signatures.ts";
-import type { Grounds, Presented } from "./verify-peer.ts";
+import type { Grounds, Presented } from "./grounds.ts";
 
 /** The safety decisions are required: there is no default trust, admission or revocation. */
 export interface MutualTlsOptions extends ProtocolOptions {
@@ -82,6 +84,12 @@ export interface MutualTls extends HttpAdapters {
    * @throws TlsError IDENTITY_INVALID (the certificate is not for servers), CLOSED
    */
   foreignServer(h2: Protocol): ForeignServer;
+  /**
+   * Tells who calls through proxies that end the callers' TLS and hand on their certificates (S63).
+   *
+   * @throws TypeError if no proxy is named.
+   */
+  forwardedPeers(options: ForwardedPeersOptions): ForwardedPeers;
   /** @throws TlsError DIAL_FAILED, REFUSED, CLOSED */
   dial(address: DialAddress, options?: DialOptions): Promise<Dialled>;
   /** The accepted connections that are alive. */
@@ -125,7 +133,7 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
     swap() {
       swapContexts();
       recentPeers.clear();
-      sessions.regrade();
+      groundsChanged();
     },
     onEvent,
   });
@@ -144,13 +152,15 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
   const purposesInUse = new Set<Purpose>();
   const listeners = new Set<Listener>();
   const swapListeners = new Set<() => void>();
+  const groundsListeners = new Set<() => void>();
+  let generation = 0;
   let contexts = buildContexts();
   let closed = false;
   const revocation = await options.revocation.open({
     changed() {
       // Tickets of before must not resume; the verdict does not rely on it.
       if (options.resumption === true) swapContexts();
-      sessions.regrade();
+      groundsChanged();
     },
     onEvent,
     now,
@@ -170,6 +180,13 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
     contexts = buildContexts();
     tlsSessions.clear();
     for (const swapped of swapListeners) swapped();
+  }
+
+  /** What verdicts rest on has changed: whoever was judged on it is judged again. */
+  function groundsChanged(): void {
+    generation++;
+    sessions.regrade();
+    for (const changed of groundsListeners) changed();
   }
 
   function grounds(rule: Grounds["rule"]): Grounds {
@@ -224,6 +241,18 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
         ...accepting,
         closed: () => closed,
         handshakeTimeoutMs: options.limits?.handshakeTimeoutMs ?? 10_000,
+      });
+    },
+    forwardedPeers(forwardedOptions) {
+      const { admit = options.admit } = forwardedOptions;
+      return createForwardedPeers(forwardedOptions, {
+        grounds: () => grounds({ side: "server", admit }),
+        generation: () => generation,
+        candidates: () => identity.current?.chain.slice(1) ?? [],
+        onChange(changed) {
+          groundsListeners.add(changed);
+          return () => groundsListeners.delete(changed);
+        },
       });
     },
     async dial(address, dialOptions = {}) {

@@ -2,14 +2,10 @@ import { identityOf, spiffeIdOf } from "@handfast/x509";
 import type { Certificate, Fingerprint, SerialNumber, SpiffeId } from "@handfast/x509";
 
 declare const verified: unique symbol;
+declare const forwarded: unique symbol;
 
-/**
- * A peer whose certificate was verified, admitted, and whose possession of the key TLS proved. Only the
- * verifier makes one; {@link isVerifiedPeer} tells a real one at run time. It is computed once per connection
- * and never changes.
- */
-export interface VerifiedPeer {
-  readonly [verified]: true;
+/** What a certificate that was verified says of its holder. Read once, never changes. */
+export interface PeerCertificate {
   /** The leaf. */
   readonly certificate: Certificate;
   /** The validated path, leaf first, trust anchor last; never what was sent. Issuers are shared objects. */
@@ -36,6 +32,10 @@ export interface VerifiedPeer {
   readonly spiffeId: SpiffeId | undefined;
   readonly notBefore: Date;
   readonly notAfter: Date;
+}
+
+/** The facts about a connection that a verified peer carries. */
+export interface ConnectionFacts {
   /** "TLSv1.3" or "TLSv1.2". */
   readonly tlsVersion: string;
   /** The standard name of the cipher suite. */
@@ -43,21 +43,29 @@ export interface VerifiedPeer {
   readonly resumed: boolean;
 }
 
-/** The facts about a connection that a verified peer carries. */
-export interface ConnectionFacts {
-  readonly tlsVersion: string;
-  readonly cipher: string;
-  readonly resumed: boolean;
+/**
+ * A peer whose certificate was verified, admitted, and whose possession of the key TLS proved. Only the
+ * verifier makes one; {@link isVerifiedPeer} tells a real one at run time. It is computed once per connection
+ * and never changes.
+ */
+export interface VerifiedPeer extends PeerCertificate, ConnectionFacts {
+  readonly [verified]: true;
 }
 
-/** A peer's description, before the verifier vouches for it. */
-export type PeerDescription = Omit<VerifiedPeer, typeof verified>;
+/**
+ * Who calls through a proxy that has ended the caller's TLS: the certificate that the proxy handed on was
+ * verified and would be admitted here, and that its holder has the key is the proxy's word. Only the verifier
+ * makes one; {@link isForwardedPeer} tells a real one at run time. It is no {@link VerifiedPeer} (S63).
+ */
+export interface ForwardedPeer {
+  readonly [forwarded]: true;
+  readonly peer: PeerCertificate;
+  /** The proxy. */
+  readonly via: VerifiedPeer;
+}
 
 /** Reads everything that handlers and policies may ask of a peer out of its path. */
-export function describePeer(
-  path: readonly Certificate[],
-  facts: ConnectionFacts,
-): PeerDescription {
+export function describeCertificate(path: readonly Certificate[]): PeerCertificate {
   const [leaf] = path;
   if (leaf === undefined) throw new TypeError("a validated path holds at least the leaf");
   const sans = leaf.subjectAltNames;
@@ -79,7 +87,6 @@ export function describePeer(
     spiffeId: spiffeIdOf(leaf),
     notBefore: leaf.notBefore,
     notAfter: leaf.notAfter,
-    ...facts,
   };
 }
 

@@ -1,6 +1,7 @@
 import type { TLSSocket } from "node:tls";
 
 import type { TlsEventListener } from "./events.ts";
+import type { Grounds } from "./grounds.ts";
 import type { OpensslVerdict } from "./openssl-verdict.ts";
 import type { Protocol } from "./protocol.ts";
 import { refusal } from "./refusal.ts";
@@ -8,7 +9,7 @@ import type { Refusal } from "./refusal.ts";
 import type { SessionTable } from "./sessions.ts";
 import type { Trust } from "./trust.ts";
 import { judgeConnection, judgePresented } from "./verify-peer.ts";
-import type { Grounds, Verdict } from "./verify-peer.ts";
+import type { Verdict } from "./verify-peer.ts";
 
 /** How many sessions there may be, and whether who is refused is told why. */
 export interface SessionLimits {
