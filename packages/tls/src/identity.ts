@@ -1,7 +1,14 @@
 import type { KeyObject } from "node:crypto";
 
 import { readBounded } from "@handfast/files";
-import { certificatesToPem, encodePrivateKey, publicKeyMatches, verifyChain } from "@handfast/x509";
+import {
+  certificatesToPem,
+  decodePem,
+  encodePem,
+  encodePrivateKey,
+  publicKeyMatches,
+  verifyChain,
+} from "@handfast/x509";
 import type { Certificate } from "@handfast/x509";
 
 import { TlsError, reasonOf } from "./errors.ts";
@@ -39,13 +46,15 @@ export interface Identity {
  * The identity in two files, watched: a change on disk is picked up without a restart.
  *
  * Two files cannot change in one step. A pair that does not match is never used: the last good pair stays
- * until the second file has changed too.
+ * until the second file has changed too. One file that holds both, named twice, changes in one step.
  */
 export function identityFromFiles(files: { certFile: string; keyFile: string }): IdentitySource {
   const { certFile, keyFile } = files;
   return {
     description: `certificate ${certFile} and key ${keyFile}`,
     async read() {
+      if (certFile === keyFile)
+        return identityInOne(await readBounded(certFile, { maxBytes: MAX_FILE_BYTES }));
       const [certificateChain, privateKey] = await Promise.all([
         readBounded(certFile, { maxBytes: MAX_FILE_BYTES }),
         readBounded(keyFile, { maxBytes: MAX_FILE_BYTES }),
@@ -54,6 +63,13 @@ export function identityFromFiles(files: { certFile: string; keyFile: string }):
     },
     watch: (changed) => watchFiles([certFile, keyFile], { maxBytes: MAX_FILE_BYTES, changed }),
   };
+}
+
+/** What one PEM file says of both; a chain by itself must not hold a key. */
+function identityInOne(pem: Uint8Array): IdentityMaterial {
+  const certificates = decodePem(pem).filter(({ label }) => label === "CERTIFICATE");
+  const certificateChain = certificates.map(({ label, der }) => encodePem(label, der)).join("");
+  return { certificateChain, privateKey: pem };
 }
 
 /** An identity held in memory: PEM text or bytes. It never changes. */
