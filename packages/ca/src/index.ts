@@ -39,6 +39,8 @@ export type { KeyDirectoryOptions, KeyStore } from "./keys.ts";
 export { statusOf } from "./record.ts";
 export { openSqliteStore } from "./store/sqlite.ts";
 export type { SqliteStoreOptions } from "./store/sqlite.ts";
+export { openPostgresStore } from "./store/postgres.ts";
+export type { PostgresStoreOptions } from "./store/postgres.ts";
 export type { AcmeQuery, AcmeReads, AcmeRecord, AcmeWrites } from "./store/acme-records.ts";
 export type {
   AuthorityRecord,

@@ -54,10 +54,11 @@ function pragma(database: DatabaseSync, name: "application_id" | "user_version")
 const applicationId = 0x48616e64; // "Hand"
 
 /**
- * One entry per schema version, only ever appended to. Times are milliseconds since 1970;
+ * One entry per schema version, only ever appended to, in the words of SQLite that
+ * `postgres-schema.ts` knows to put in those of PostgreSQL. Times are milliseconds since 1970;
  * fingerprints and serial numbers are text as @handfast/x509 writes them.
  */
-const migrations: readonly string[] = [
+export const migrations: readonly string[] = [
   `
   CREATE TABLE authority (
     one INTEGER PRIMARY KEY CHECK (one = 1),

@@ -16,10 +16,10 @@ import { refusal } from "./fixtures.ts";
 /** Tests of what every store MUST do; `open` gives handles on one and the same store. */
 export function testStoreContract(
   kind: string,
-  open: (context: TestContext) => { first: Store; second: Store },
+  open: (context: TestContext) => Handles | Promise<Handles>,
 ): void {
   test(`${kind}: what a transaction wrote is there for every handle once it resolves`, async (context) => {
-    const { first, second } = open(context);
+    const { first, second } = await open(context);
     await first.transaction((records) => establish(records));
     await second.transaction((records) => records.addCertificate(entry("api")));
     for (const store of [first, second]) {
@@ -36,7 +36,7 @@ export function testStoreContract(
   });
 
   test(`${kind}: nothing of a transaction that throws remains, and its neighbours are whole`, async (context) => {
-    const { first } = open(context);
+    const { first } = await open(context);
     await first.transaction((records) => establish(records));
     const failure = new Error("on purpose");
     const outcomes = await Promise.allSettled([
@@ -56,7 +56,7 @@ export function testStoreContract(
   });
 
   test(`${kind}: a read outside a transaction sees nothing that is not committed`, async (context) => {
-    const { first, second } = open(context);
+    const { first, second } = await open(context);
     await first.transaction((records) => establish(records));
     await first.transaction(async (records) => {
       await records.addCertificate(entry("api"));
@@ -68,7 +68,7 @@ export function testStoreContract(
   });
 
   test(`${kind}: read, decide and write is one step across handles`, async (context) => {
-    const { first, second } = open(context);
+    const { first, second } = await open(context);
     await first.transaction((records) => establish(records));
     const addIfAlone = (store: Store, serial: string) =>
       store.transaction(async (records) => {
@@ -85,7 +85,7 @@ export function testStoreContract(
   });
 
   test(`${kind}: a serial number of one issuer, a certificate, a name of an issuer and an authority are there once`, async (context) => {
-    const { first } = open(context);
+    const { first } = await open(context);
     await first.transaction((records) => establish(records));
     await first.transaction((records) => records.addCertificate(entry("api")));
     const twice: ((records: Records) => Promise<void>)[] = [
@@ -104,7 +104,7 @@ export function testStoreContract(
   });
 
   test(`${kind}: a certificate names an issuer that is there`, async (context) => {
-    const { first } = open(context);
+    const { first } = await open(context);
     await first.transaction((records) => establish(records));
     await assert.rejects(
       first.transaction((records) => records.addCertificate({ ...entry("api"), issuer: "nobody" })),
@@ -113,7 +113,7 @@ export function testStoreContract(
   });
 
   test(`${kind}: the inventory is searched by name, serial, identity, profile, expiry and status`, async (context) => {
-    const { first } = open(context);
+    const { first } = await open(context);
     const later = new Date(noon.getTime() + 86_400_000);
     await first.transaction(async (records) => {
       await establish(records);
@@ -146,7 +146,7 @@ export function testStoreContract(
   });
 
   test(`${kind}: a certificate is revoked once, and listed for its issuer until it ends`, async (context) => {
-    const { first, second } = open(context);
+    const { first, second } = await open(context);
     const later = new Date(noon.getTime() + 1_000);
     await first.transaction(async (records) => {
       await establish(records);
@@ -169,7 +169,7 @@ export function testStoreContract(
   });
 
   test(`${kind}: a block of renewals holds for lines enrolled before it, and for no later one`, async (context) => {
-    const { first } = open(context);
+    const { first } = await open(context);
     await first.transaction(async (records) => {
       await establish(records);
       await records.addCertificate({ ...entry("old"), identity: "x" });
@@ -189,7 +189,7 @@ export function testStoreContract(
   });
 
   test(`${kind}: S52: a token is spent once, and remembered until it may be forgotten`, async (context) => {
-    const { first, second } = open(context);
+    const { first, second } = await open(context);
     await first.transaction((records) => establish(records));
     const spend = (store: Store, id: string, spentAt: Date) =>
       store.transaction((records) =>
@@ -205,7 +205,7 @@ export function testStoreContract(
   });
 
   test(`${kind}: an ACME record is added once, changed in place, found by its owner and removed`, async (context) => {
-    const { first, second } = open(context);
+    const { first, second } = await open(context);
     const one: AcmeRecord = {
       kind: "order",
       id: "one",
@@ -248,7 +248,7 @@ export function testStoreContract(
   });
 
   test(`${kind}: ACME records are forgotten after their end, at most so many, and no others`, async (context) => {
-    const { first } = open(context);
+    const { first } = await open(context);
     const later = new Date(noon.getTime() + 1);
     await first.transaction(async (records) => {
       for (const [id, keepUntil] of [
@@ -273,7 +273,7 @@ export function testStoreContract(
   });
 
   test(`${kind}: S55: list numbers only grow, and the list of the greatest is kept`, async (context) => {
-    const { first, second } = open(context);
+    const { first, second } = await open(context);
     await first.transaction((records) => establish(records));
     const next = (store: Store, atLeast: number) =>
       store.transaction((records) => records.nextCrlNumber("root-1", atLeast));
@@ -289,6 +289,12 @@ export function testStoreContract(
     await second.transaction((records) => records.addCrl({ ...list, number: 2_000 }));
     assert.deepEqual(await first.latestCrl("root-1"), { ...list, number: 2_001 });
   });
+}
+
+/** Two ways into one store. */
+interface Handles {
+  readonly first: Store;
+  readonly second: Store;
 }
 
 async function establish(records: Records): Promise<void> {
