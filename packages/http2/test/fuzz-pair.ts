@@ -98,6 +98,11 @@ export class Pair {
     this.#cores = [clientCore, serverCore];
   }
 
+  /** Streams that the client has opened. */
+  get callsMade(): number {
+    return this.#clientCalls.length;
+  }
+
   /** Gives commands and moves octets, checking the accounts after each. */
   run(steps: readonly Step[]): void {
     for (const step of steps) {

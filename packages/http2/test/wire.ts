@@ -2,6 +2,7 @@ import { errorCodes } from "@handfast/http2";
 import type {
   ClientConnection,
   ClientOptions,
+  Connection,
   ErrorCode,
   Fields,
   RequestHead,
@@ -272,7 +273,9 @@ type ServerExtras = Partial<Omit<ServerOptions<TestCall>, "role" | "events">> & 
   ) => void;
   readonly onData?: (side: ServerConnection, id: number, bytes: Uint8Array, end: boolean) => void;
 };
-type ClientExtras = Partial<Omit<ClientOptions<TestCall>, "role" | "events">>;
+type ClientExtras = Partial<Omit<ClientOptions<TestCall>, "role" | "events">> & {
+  readonly onData?: (side: Connection, id: number, bytes: Uint8Array) => void;
+};
 
 /** A server whose client's preface has been read and whose own first output has been taken. */
 export function startServer(extras: ServerExtras = {}): Rig<ServerConnection> {
@@ -307,6 +310,14 @@ export function startBareServer(extras: ServerExtras = {}): Rig<ServerConnection
 
 /** A client whose server's SETTINGS have been read and whose own first output has been taken. */
 export function startClient(extras: ClientExtras = {}): Rig<ClientConnection<TestCall>> {
+  const rig = startBareClient(extras);
+  rig.output();
+  rig.send(settingsFrame(), settingsAck);
+  return rig;
+}
+
+/** A client that has read nothing. */
+export function startBareClient(extras: ClientExtras = {}): Rig<ClientConnection<TestCall>> {
   const log: LoggedEvent[] = [];
   const core = createCore<TestCall>({
     role: "client",
@@ -318,13 +329,14 @@ export function startClient(extras: ClientExtras = {}): Rig<ClientConnection<Tes
       onInformational: (call, head) =>
         void log.push({ on: "informational", id: call.id, status: head.status }),
       onAvailable: () => void log.push({ on: "available" }),
+      onData: (call, bytes, end) => {
+        log.push({ on: "data", id: call.id, bytes, end });
+        extras.onData?.(side, call.id, bytes);
+      },
     },
   });
-  const side = new Machine(core) as ClientConnection<TestCall>;
-  const rig = rigOf(side, core, log);
-  rig.output();
-  rig.send(settingsFrame(), settingsAck);
-  return rig;
+  const side: ClientConnection<TestCall> = new Machine(core);
+  return rigOf(side, core, log);
 }
 
 /** Opens a stream on a client under test and returns its number. */
