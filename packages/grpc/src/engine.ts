@@ -96,6 +96,8 @@ export interface EngineRequest {
   readonly previousAttempts: number;
   /** Whether to wait while the channel cannot connect, rather than fail at once. */
   readonly waitForReady: boolean;
+  /** Whether it goes to a server that says it does not serve, too: it is asked for that. Default false. */
+  readonly whateverHealth?: boolean;
 }
 
 /** A call under way on a client. */

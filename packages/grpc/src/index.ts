@@ -45,6 +45,8 @@ export type {
   ClientTransport,
   ConnectOptions,
   ConnectResult,
+  HealthCheckOptions,
+  KeepaliveOptions,
 } from "./client/client.ts";
 export type { RetryOptions } from "./client/retry.ts";
 export type { ClientCall, ClientInterceptor } from "./client/interceptor.ts";

@@ -2,93 +2,14 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http2 from "node:http2";
-import net from "node:net";
+import type net from "node:net";
 import { test } from "node:test";
-import { GrpcError, allowEveryAdmittedPeer, createClient, createServer } from "../src/index.ts";
-import { parseTarget } from "../src/client/target.ts";
-import { Metadata } from "../src/metadata.ts";
-import { TestService, interopHandlers } from "../src/testing/index.ts";
+import { GrpcError, createClient } from "../src/index.ts";
+import type { Address } from "../src/client/target.ts";
+import { TestService } from "../src/testing/index.ts";
 import { createBackOff } from "../src/wire/back-off.ts";
-import { createChannel } from "../src/wire/client-engine.ts";
-import type { Address } from "../src/wire/resolve.ts";
-import type { Connector } from "../src/wire/subchannel.ts";
-import type { EngineChannel, EngineOutcome } from "../src/engine.ts";
+import { callEmpty, channelTo, plainServer, silentPort } from "./channel-fixtures.ts";
 import { dial, failure, serve } from "./fixtures.ts";
-
-interface Port extends AsyncDisposable {
-  readonly address: { readonly host: string; readonly port: number };
-  readonly calls: string[];
-  shutdown(): Promise<void>;
-}
-
-async function plainServer(): Promise<Port> {
-  const calls: string[] = [];
-  const server = createServer({
-    dangerouslyPlaintext: true,
-    policy: allowEveryAdmittedPeer(),
-    unauthenticatedPeers: "ask-policy",
-  });
-  server.add(TestService, {
-    ...interopHandlers,
-    emptyCall(_request, { method }) {
-      calls.push(method);
-      return {};
-    },
-  });
-  const address = await server.listen({ host: "127.0.0.1", port: 0 });
-  assert.ok("port" in address);
-  const shutdown = (): Promise<void> => server.shutdown({ graceMs: 1_000 });
-  return { address, calls, shutdown, [Symbol.asyncDispose]: shutdown };
-}
-
-/** A socket that accepts and never says anything, as an address that does not work. */
-async function silentPort(): Promise<
-  { address: { host: string; port: number } } & AsyncDisposable
-> {
-  const sockets = new Set<net.Socket>();
-  const server = net.createServer((socket) => sockets.add(socket));
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  return {
-    address: { host: "127.0.0.1", port: (server.address() as net.AddressInfo).port },
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, "close");
-    },
-  };
-}
-
-function channelTo(
-  resolve: () => readonly Address[],
-  loadBalancing: "pick_first" | "round_robin" = "pick_first",
-): EngineChannel {
-  const connector: Connector = { scheme: "http", secure: (socket) => Promise.resolve(socket) };
-  return createChannel({
-    target: parseTarget("dns:///bank.internal:443"),
-    connector,
-    limits: { maxReceiveMessageBytes: 1_000 },
-    loadBalancing,
-    resolve: () => Promise.resolve(resolve()),
-  });
-}
-
-function callEmpty(channel: EngineChannel, waitForReady = false): Promise<EngineOutcome> {
-  return new Promise((onStatus) => {
-    const call = channel.start(
-      {
-        path: "/grpc.testing.TestService/EmptyCall",
-        headers: new Metadata(),
-        deadline: Date.now() + 10_000,
-        previousAttempts: 0,
-        waitForReady,
-      },
-      { onHeaders: () => undefined, onMessage: () => call.read(), onStatus },
-    );
-    call.send(new Uint8Array(0), () => undefined);
-    call.halfClose();
-    call.read();
-  });
-}
 
 test("waits between connections grow from 1 s by 1.6 to 120 s, give or take a fifth", () => {
   const middle = createBackOff(() => 0.5);
@@ -118,7 +39,9 @@ test("pick_first: an address that refuses is passed over, one that is silent is 
 test("round_robin: calls take turns among the addresses", async () => {
   await using first = await plainServer();
   await using second = await plainServer();
-  const channel = channelTo(() => [first.address, second.address], "round_robin");
+  const channel = channelTo(() => [first.address, second.address], {
+    loadBalancing: "round_robin",
+  });
   for (let count = 0; count < 20; count++) assert.equal((await callEmpty(channel)).status, 0);
   assert.ok(first.calls.length >= 8 && second.calls.length >= 8, `${first.calls.length} of 20`);
   channel.close();
@@ -146,7 +69,7 @@ test("while a connection backs off, calls fail at once and one that waits for re
   assert.equal((await callEmpty(channel)).status, 14);
   assert.ok(performance.now() - start < 100);
   addresses = [later.address];
-  assert.equal((await callEmpty(channel, true)).status, 0);
+  assert.equal((await callEmpty(channel, { waitForReady: true })).status, 0);
   channel.close();
 });
 

@@ -245,7 +245,7 @@ test("mutual TLS on a Unix socket: the peer is known there too", async () => {
   assert.deepEqual(callers, ["spiffe://handfast.test/alice"]);
   assert.throws(
     () => createClient(TestService, { tls: alice.tls.mtls, target: `unix:${path}` }),
-    /give `expect`/,
+    /it has no single name to expect, give `expect`/,
   );
 });
 

@@ -13,6 +13,7 @@ export interface AttemptOptions {
   /** Milliseconds since 1970; Infinity for none. */
   readonly deadline: number;
   readonly waitForReady: boolean;
+  readonly whateverHealth: boolean;
   readonly previousAttempts: number;
   readonly target: string;
   readonly signal: AbortSignal | undefined;

@@ -5,6 +5,7 @@ import { Health, HealthCheckResponse_ServingStatus } from "../gen/grpc/health/v1
 import { createClientTelemetry } from "../telemetry/client-telemetry.ts";
 import type { TelemetryOptions } from "../telemetry/instruments.ts";
 import { createPlaintextChannel, createSecureChannel } from "./channel.ts";
+import { createHealthWatch } from "./health-watch.ts";
 import type { ClientInterceptor } from "./interceptor.ts";
 import { callForMany, callForOne } from "./invoke.ts";
 import type { ClientChannel, Invoker } from "./invoke.ts";
@@ -12,10 +13,14 @@ import type { CallOptions, ClientMethods, Outgoing } from "./method-types.ts";
 import { createRetryRules } from "./retry.ts";
 import type { RetryOptions } from "./retry.ts";
 import { parseTarget } from "./target.ts";
+import type { Keepalive } from "../wire/subchannel.ts";
 
 /** How a client is made. */
 export type ClientOptions = ClientTransport & {
-  /** "host:port", "dns:///host:port", "ipv4:127.0.0.1:port", "ipv6:[::1]:port" or "unix:path". */
+  /**
+   * "host:port", "dns:///host:port", "ipv4:192.0.2.1:port", "ipv6:[2001:db8::1]:port", several of these last
+   * with commas between, or "unix:path".
+   */
   readonly target: string;
   /** How long each call may take that does not say so itself; 30,000 ms if absent, `Infinity` for ever. */
   readonly deadlineMs?: number;
@@ -25,6 +30,13 @@ export type ClientOptions = ClientTransport & {
   readonly interceptors?: readonly ClientInterceptor[];
   /** How several addresses of one name are used: the first that answers (default), or all in turn. */
   readonly loadBalancing?: "pick_first" | "round_robin";
+  /** Finds out that a silent connection is dead; without it that may take the system a quarter of an hour. Off if absent. */
+  readonly keepalive?: KeepaliveOptions;
+  /**
+   * Uses a connection only while the server behind it says by grpc.health.v1 that it serves: asked before first
+   * use, and told of changes. One without the health service, or that does not let us ask, is used. Off if absent.
+   */
+  readonly healthCheck?: HealthCheckOptions;
   readonly limits?: ClientLimits;
   /** Metrics and traces by OpenTelemetry; none if absent, `{}` for its global providers. */
   readonly telemetry?: TelemetryOptions;
@@ -34,7 +46,7 @@ export type ClientOptions = ClientTransport & {
 export type ClientTransport =
   | {
       readonly tls: MutualTls;
-      /** Whom to expect; the host that is dialled if absent. A Unix socket has no default. */
+      /** Whom to expect; the host that is dialled if absent. A Unix socket and several addresses have no default. */
       readonly expect?: Expectation;
     }
   | {
@@ -42,6 +54,23 @@ export type ClientTransport =
       /** Lets a plaintext client dial any host: everybody on the way can read and answer. */
       readonly dangerouslyPlaintextBeyondLoopback?: boolean;
     };
+
+/** How a client finds out that a connection with calls under way is dead. */
+export interface KeepaliveOptions {
+  /**
+   * Silence after which the server is pinged; at least 10,000 ms, as gRPC has it. It doubles when a server
+   * says that it is pinged too much: servers of gRPC allow one in 300,000 ms unless told otherwise.
+   */
+  readonly intervalMs: number;
+  /** How long the answer may take; 20,000 ms if absent. */
+  readonly timeoutMs?: number;
+}
+
+/** How a client asks servers whether they serve. */
+export interface HealthCheckOptions {
+  /** The name to ask about, `""` for the server as a whole; the client's own service if absent. */
+  readonly service?: string;
+}
 
 /** What a client bears. */
 export interface ClientLimits {
@@ -83,7 +112,7 @@ export interface ConnectResult {
  * their connections.
  *
  * @throws {TypeError} for a target that is none, plaintext beyond loopback, or a service with a method
- *   named connect or close.
+ *   named connect or close, a keepalive under 10 s.
  */
 export function createClient<Service extends DescService>(
   service: Service,
@@ -92,7 +121,14 @@ export function createClient<Service extends DescService>(
   const target = parseTarget(options.target);
   const limits = { ...defaultLimits, ...options.limits };
   const loadBalancing = options.loadBalancing ?? "pick_first";
-  const channel = channelOf(options, { target, limits, loadBalancing });
+  const channel = channelOf(options, {
+    target,
+    limits,
+    loadBalancing,
+    keepalive: keepaliveOf(options),
+    watchHealth:
+      options.healthCheck && createHealthWatch(options.healthCheck.service ?? service.typeName),
+  });
   const telemetry = options.telemetry && createClientTelemetry(options.telemetry);
   const invoker: Invoker = {
     channel,
@@ -129,7 +165,9 @@ function channelOf(
   const { target } = common;
   if ("tls" in options) {
     if (target.host === undefined && options.expect === undefined) {
-      throw new TypeError(`target ${options.target}: a Unix socket has no name, give \`expect\``);
+      throw new TypeError(
+        `target ${options.target}: it has no single name to expect, give \`expect\``,
+      );
     }
     return createSecureChannel({ ...common, tls: options.tls, expect: options.expect });
   }
@@ -140,6 +178,17 @@ function channelOf(
     );
   }
   return createPlaintextChannel(common);
+}
+
+function keepaliveOf({ keepalive }: ClientOptions): Keepalive | undefined {
+  if (keepalive === undefined) return undefined;
+  const { intervalMs, timeoutMs = defaultKeepaliveTimeoutMs } = keepalive;
+  if (!(intervalMs >= leastKeepaliveMs && timeoutMs > 0)) {
+    throw new TypeError(
+      `keepalive: expected an interval of at least ${leastKeepaliveMs} ms and a timeout, not ${intervalMs} and ${timeoutMs}`,
+    );
+  }
+  return { intervalMs, timeoutMs };
 }
 
 function methodOf(invoker: Invoker, method: DescMethod): unknown {
@@ -158,7 +207,7 @@ async function connect(invoker: Invoker, options: ConnectOptions): Promise<Conne
   const { timeoutMs = defaultConnectMs, signal } = options;
   try {
     const response = await callForOne(
-      { ...invoker, interceptors: [], telemetry: undefined },
+      { ...invoker, interceptors: [], telemetry: undefined, whateverHealth: true },
       Health.method.check,
       { one: {} },
       {
@@ -184,3 +233,6 @@ const defaultLimits: Required<ClientLimits> = {
 };
 const defaultDeadlineMs = 30_000;
 const defaultConnectMs = 10_000;
+const defaultKeepaliveTimeoutMs = 20_000;
+/** As gRPC's document on keepalive has it. */
+const leastKeepaliveMs = 10_000;

@@ -23,6 +23,8 @@ export interface Invoker {
   readonly interceptors: readonly ClientInterceptor[];
   readonly retry: RetryRules;
   readonly telemetry: ClientTelemetry | undefined;
+  /** Whether its calls go to servers that say they do not serve, too. Default false. */
+  readonly whateverHealth?: boolean;
 }
 
 /** A channel that knows what it shows of itself. */
@@ -137,6 +139,7 @@ function start(
       headers: call.requestHeaders,
       deadline,
       waitForReady: options.waitForReady ?? false,
+      whateverHealth: invoker.whateverHealth ?? false,
       previousAttempts,
       target: invoker.target,
       telemetry: invoker.telemetry,

@@ -2,7 +2,7 @@
 export interface BackOff {
   /** The wait after one more failure, in milliseconds: 1 s, then 1.6 times the last, at most 120 s, give or take a fifth. */
   next(): number;
-  /** A connection was made and its peer has spoken. */
+  /** What was tried has worked. */
   reset(): void;
 }
 

@@ -1,4 +1,4 @@
-import type { Target } from "../client/target.ts";
+import type { Address, Target } from "../client/target.ts";
 import type {
   EngineChannel,
   EngineClientCall,
@@ -9,10 +9,11 @@ import type {
 import { createBackOff } from "./back-off.ts";
 import { ClientStream } from "./client-stream.ts";
 import type { CallHost } from "./client-stream.ts";
+import { Member } from "./member.ts";
+import type { MemberHost, WatchHealth } from "./member.ts";
 import { resolveTarget } from "./resolve.ts";
-import type { Address } from "./resolve.ts";
 import { shareSubchannel } from "./subchannel.ts";
-import type { Connector, Keepalive, Link, Subchannel } from "./subchannel.ts";
+import type { Connector, Keepalive } from "./subchannel.ts";
 
 /** What a channel of this engine is made of. */
 export interface ChannelOptions {
@@ -21,6 +22,8 @@ export interface ChannelOptions {
   readonly limits: Pick<EngineLimits, "maxReceiveMessageBytes">;
   readonly loadBalancing: "pick_first" | "round_robin";
   readonly keepalive?: Keepalive | undefined;
+  /** Absent: servers are not asked for their health. */
+  readonly watchHealth?: WatchHealth | undefined;
   /** The addresses of a target; the system's resolver if absent. For tests. */
   readonly resolve?: (target: Target) => Promise<readonly Address[]>;
 }
@@ -33,20 +36,16 @@ export function createChannel(options: ChannelOptions): EngineChannel {
   return new Channel(options);
 }
 
-interface Member {
-  readonly subchannel: Subchannel;
-  leave(): void;
-}
-
 /**
  * - `pick_first`: the addresses in order, the next one begun when the last has failed or has not answered
  *   within 250 ms (happy eyeballs); the first that is ready is kept, and the others are let go.
  * - `round_robin`: all addresses at once, and the calls take turns among those that are ready.
  */
-class Channel implements EngineChannel, CallHost {
+class Channel implements EngineChannel, CallHost, MemberHost {
   readonly authority: string;
   readonly scheme: "http" | "https";
   readonly maxReceiveMessageBytes: number;
+  readonly watchHealth: WatchHealth | undefined;
   readonly #options: ChannelOptions;
   readonly #waiting = new Set<ClientStream>();
   readonly #resolveBackOff = createBackOff();
@@ -64,8 +63,8 @@ class Channel implements EngineChannel, CallHost {
   constructor(options: ChannelOptions) {
     this.#options = options;
     const { target, connector, limits } = options;
-    this.authority =
-      target.host === undefined ? "localhost" : target.uri.replace(/^\w+:(?:\/\/\/)?/, "");
+    this.authority = target.authority;
+    this.watchHealth = options.watchHealth;
     this.scheme = connector.scheme;
     this.maxReceiveMessageBytes = limits.maxReceiveMessageBytes;
   }
@@ -85,6 +84,11 @@ class Channel implements EngineChannel, CallHost {
     this.#step();
   }
 
+  changed({ subchannel }: Member): void {
+    if (subchannel.state === "idle") this.#stale = true;
+    this.#step();
+  }
+
   forget(call: ClientStream): void {
     this.#waiting.delete(call);
   }
@@ -92,39 +96,44 @@ class Channel implements EngineChannel, CallHost {
   /** Does what the state asks for: opens calls that wait, connects, resolves, or tells calls why not. */
   #step(): void {
     if (this.#closed) return;
-    const ready = this.#members.filter(({ subchannel }) => subchannel.link !== undefined);
+    const ready = this.#members.filter(({ link }) => link !== undefined);
     if (ready.length > 0) {
       if (this.#options.loadBalancing === "pick_first") this.#keepOnly(ready[0]!);
-      this.#openCalls(ready);
+      this.#openCalls(ready, false);
+    }
+    if (this.#waiting.size > 0) {
+      const linked = this.#members.filter(({ subchannel }) => subchannel.link !== undefined);
+      this.#openCalls(linked, true);
     }
     if (this.#options.loadBalancing === "round_robin") this.#connectAll();
     if (ready.length > 0 && this.#options.loadBalancing === "round_robin" && this.#stale) {
       this.#resolveAgain();
     }
     if (ready.length > 0 || this.#waiting.size === 0) return;
-    const connecting = this.#members.some(({ subchannel }) => subchannel.state === "connecting");
+    const connecting = this.#members.some(({ state }) => state === "connecting");
     if (this.#stale) {
       if (!connecting) this.#resolve();
       return;
     }
-    const idle = this.#members.filter(({ subchannel }) => subchannel.state === "idle");
+    const idle = this.#members.filter(({ state }) => state === "idle");
     if (idle.length > 0) this.#connectNext(idle, connecting);
     else if (!connecting) this.#failCalls();
   }
 
-  #openCalls(ready: readonly Member[]): void {
+  #openCalls(members: readonly Member[], whateverHealth: boolean): void {
     let refusals = 0;
     for (const call of this.#waiting) {
-      while (refusals < ready.length) {
-        this.#turn = (this.#turn + 1) % ready.length;
-        const link: Link | undefined = ready[this.#turn]!.subchannel.link;
+      if (call.whateverHealth !== whateverHealth) continue;
+      while (refusals < members.length) {
+        this.#turn = (this.#turn + 1) % members.length;
+        const { link } = members[this.#turn]!.subchannel;
         if (link !== undefined && call.open(link)) {
           this.#waiting.delete(call);
           break;
         }
         refusals += 1;
       }
-      if (refusals === ready.length) return;
+      if (refusals === members.length) return;
     }
   }
 
@@ -151,9 +160,9 @@ class Channel implements EngineChannel, CallHost {
 
   /** Every address has failed: calls that do not wait are told why. */
   #failCalls(): void {
-    const failure = this.#members.findLast(({ subchannel }) => subchannel.failure !== undefined);
-    this.#stale = !this.#members.some(({ subchannel }) => subchannel.state === "failed");
-    this.#tellUnreachable(failure?.subchannel.failure);
+    const failed = this.#members.findLast(({ failure }) => failure !== undefined);
+    this.#stale = !this.#members.some(({ state }) => state === "failed");
+    this.#tellUnreachable(failed?.failure);
   }
 
   #tellUnreachable(cause: unknown): void {
@@ -193,7 +202,7 @@ class Channel implements EngineChannel, CallHost {
     this.#resolvedAt = performance.now();
     const { connector, keepalive } = this.#options;
     this.#replaceMembers(
-      addresses.map((address) => this.#join(shareSubchannel(connector, address, keepalive))),
+      addresses.map((address) => new Member(shareSubchannel(connector, address, keepalive), this)),
     );
     this.#step();
   }
@@ -206,14 +215,6 @@ class Channel implements EngineChannel, CallHost {
       this.#step();
     }, this.#resolveBackOff.next()).unref();
     this.#step();
-  }
-
-  #join(subchannel: Subchannel): Member {
-    const leave = subchannel.join(() => {
-      if (subchannel.state === "idle") this.#stale = true;
-      this.#step();
-    });
-    return { subchannel, leave };
   }
 
   /** Joins come before leaves, so that what is in both stays as it is, back-off included. */

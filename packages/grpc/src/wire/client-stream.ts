@@ -37,6 +37,7 @@ interface Sending {
  */
 export class ClientStream implements EngineClientCall {
   readonly waitForReady: boolean;
+  readonly whateverHealth: boolean;
   readonly #request: EngineRequest;
   readonly #listener: EngineClientListener;
   readonly #host: CallHost;
@@ -56,6 +57,7 @@ export class ClientStream implements EngineClientCall {
 
   constructor(request: EngineRequest, listener: EngineClientListener, host: CallHost) {
     this.waitForReady = request.waitForReady;
+    this.whateverHealth = request.whateverHealth ?? false;
     this.#request = request;
     this.#listener = listener;
     this.#host = host;

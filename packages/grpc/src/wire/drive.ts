@@ -11,6 +11,8 @@ export interface Driver {
 export interface DriveOptions {
   /** While no stream is open, the socket does not keep the process alive. Default false. */
   readonly unrefWhenIdle?: boolean;
+  /** How many of the open streams do not count for that. */
+  readonly backgroundStreams?: () => number;
   /** Called after bytes were received. */
   readonly received?: () => void;
 }
@@ -76,7 +78,9 @@ export function drive(socket: Duplex, connection: Connection, options: DriveOpti
       return;
     }
     arm();
-    if (options.unrefWhenIdle === true) keepAlive(connection.openStreams > 0);
+    if (options.unrefWhenIdle === true) {
+      keepAlive(connection.openStreams > (options.backgroundStreams?.() ?? 0));
+    }
   }
 
   /** The one timer. It is left alone while it is early enough, since deadlines mostly move away. */

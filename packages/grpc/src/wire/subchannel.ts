@@ -1,14 +1,14 @@
 import { connect as connectNet } from "node:net";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { createConnection } from "@handfast/http2";
+import { createConnection, errorCodes } from "@handfast/http2";
 import type { ClientConnection } from "@handfast/http2";
+import type { Address } from "../client/target.ts";
 import { createBackOff } from "./back-off.ts";
 import type { ClientStream } from "./client-stream.ts";
 import { drive } from "./drive.ts";
 import type { Driver } from "./drive.ts";
 import { describe } from "./resolve.ts";
-import type { Address } from "./resolve.ts";
 
 /** Makes connected sockets into secured ones. One object stands for one identity, trust and expectation. */
 export interface Connector {
@@ -26,6 +26,8 @@ export interface Keepalive {
 export interface Link {
   readonly connection: ClientConnection<ClientStream>;
   readonly driver: Driver;
+  /** Calls on it that nobody waits for: they keep no process alive. */
+  backgroundCalls: number;
 }
 
 /**
@@ -35,6 +37,9 @@ export interface Link {
  * - `connecting`: TCP, TLS and the first bytes of the server's SETTINGS.
  * - `ready`: `link` takes calls.
  * - `failed`: the last attempt failed with `failure`; no other is made before its back-off is over.
+ *
+ * A connection that ended before it had answered a call or lived a second counts as failed: a server that
+ * greets and says goodbye would otherwise be dialled again at once, for ever.
  */
 export class Subchannel {
   state: "idle" | "connecting" | "ready" | "failed" = "idle";
@@ -48,6 +53,7 @@ export class Subchannel {
   readonly #forget: () => void;
   #attempt: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #keepaliveFactor = 1;
 
   constructor(options: SubchannelOptions) {
     this.address = options.address;
@@ -99,25 +105,35 @@ export class Subchannel {
       return;
     }
     const keepalive = this.#keepalive;
+    let readyAt = Infinity;
+    let answered = false;
     const connection: ClientConnection<ClientStream> = createConnection<ClientStream>({
       role: "client",
       now: performance.now(),
       timing:
         keepalive === undefined
           ? {}
-          : { keepaliveMs: keepalive.intervalMs, keepaliveTimeoutMs: keepalive.timeoutMs },
+          : {
+              keepaliveMs: keepalive.intervalMs * this.#keepaliveFactor,
+              keepaliveTimeoutMs: keepalive.timeoutMs,
+            },
       events: {
-        onResponse: (stream, head, end) => stream.answered(head, end),
+        onResponse(stream, head, end) {
+          answered = true;
+          stream.answered(head, end);
+        },
         onData: (stream, bytes, end) => stream.receive(bytes, end),
         onTrailers: (stream, fields) => stream.ended(fields),
         onReset: (stream, reset) => stream.cut(reset),
         onDrain: (stream) => stream.drained(),
         onAvailable: () => this.#changed(),
-        onDraining: () => this.#lost(link, undefined),
+        onDraining: () => this.#lost(link, { cause: undefined, useful: useful() }),
         onClose: ({ error }) => {
           clearTimeout(timer);
+          // The server wants fewer pings (gRFC A8).
+          if (error?.wireCode === errorCodes.ENHANCE_YOUR_CALM) this.#keepaliveFactor *= 2;
           if (this.#attempt === attempt) this.#failed(attempt, error ?? endedEarly(this.address));
-          else this.#lost(link, error);
+          else this.#lost(link, { cause: error, useful: useful() });
         },
       },
     });
@@ -126,6 +142,7 @@ export class Subchannel {
     });
     const driver = drive(socket, connection, {
       unrefWhenIdle: true,
+      backgroundStreams: () => link.backgroundCalls,
       received: () => {
         if (this.#attempt !== attempt || connection.phase === "closed") return;
         clearTimeout(timer);
@@ -134,20 +151,29 @@ export class Subchannel {
           return;
         }
         this.#attempt = undefined;
-        this.#backOff.reset();
+        readyAt = performance.now();
         this.failure = undefined;
         this.link = link;
         this.state = "ready";
         this.#changed();
       },
     });
-    const link: Link = { connection, driver };
+    const link: Link = { connection, driver, backgroundCalls: 0 };
+    const useful = (): boolean => answered || performance.now() - readyAt >= usefulAfterMs;
   }
 
   /** The link takes no more calls; those it has go on. */
-  #lost(link: Link, cause: unknown): void {
+  #lost(
+    link: Link,
+    { cause, useful }: { readonly cause: unknown; readonly useful: boolean },
+  ): void {
     if (this.link !== link) return;
     this.link = undefined;
+    if (!useful) {
+      this.#wait(cause ?? endedEarly(this.address));
+      return;
+    }
+    this.#backOff.reset();
     this.failure = cause;
     this.state = "idle";
     this.#changed();
@@ -156,6 +182,11 @@ export class Subchannel {
   #failed(attempt: AbortController, cause: unknown): void {
     if (this.#attempt !== attempt) return;
     this.#attempt = undefined;
+    this.#wait(cause);
+  }
+
+  /** No other attempt for a while, longer each time. */
+  #wait(cause: unknown): void {
     this.failure = cause;
     this.state = "failed";
     // Whoever waits for this connection has something of his own that keeps the process alive.
@@ -240,3 +271,4 @@ function endedEarly(address: Address): Error {
 
 const subchannels = new WeakMap<Connector, Map<string, Subchannel>>();
 const connectTimeoutMs = 20_000;
+const usefulAfterMs = 1_000;
