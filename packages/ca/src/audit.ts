@@ -9,7 +9,14 @@ export type AuditTrail = Pick<AuditChain, "append">;
 
 /** An act that is recorded, and who did it. */
 interface AuditedAct {
-  readonly action: "issue" | "renew" | "enrol" | "revoke" | "create-token";
+  readonly action:
+    | "issue"
+    | "renew"
+    | "enrol"
+    | "revoke"
+    | "create-token"
+    | "create-external-account"
+    | "withdraw-external-account";
   readonly requester: string;
 }
 

@@ -1,5 +1,16 @@
 import { createSignatureMemo } from "@handfast/x509";
 import type { Certificate } from "@handfast/x509";
+import {
+  createExternalAccount,
+  listExternalAccounts,
+  withdrawExternalAccount,
+} from "./acme/external-accounts.ts";
+import type {
+  ExternalAccountInfo,
+  ExternalAccountKey,
+  ExternalAccountRequest,
+  WithdrawExternalAccountRequest,
+} from "./acme/external-accounts.ts";
 import { audited, issuedFields, revokedFields } from "./audit.ts";
 import type { AuditTrail } from "./audit.ts";
 import { createToken, enrol } from "./enrol.ts";
@@ -73,6 +84,22 @@ export interface Authority {
    * REQUEST_SIGNATURE_INVALID
    */
   enrol(request: EnrolRequest): Promise<IssuedCertificate>;
+  /**
+   * Makes an external account key (EAB), with which one ACME account can be made for these names.
+   * Its MAC key is a secret, and is nowhere else.
+   *
+   * @throws CaError NAME_REFUSED, VALIDITY_REFUSED, those of the key store and the store
+   */
+  createExternalAccount(request: ExternalAccountRequest): Promise<ExternalAccountKey>;
+  /** The external account keys, newest first. @throws CaError of the store */
+  externalAccounts(): Promise<readonly ExternalAccountInfo[]>;
+  /**
+   * Withdraws an external account key: the account that was made with it gets nothing more. What it
+   * has stays valid.
+   *
+   * @throws CaError EXTERNAL_ACCOUNT_NOT_FOUND, the store's
+   */
+  withdrawExternalAccount(request: WithdrawExternalAccountRequest): Promise<ExternalAccountInfo>;
   /** Signs the revocation lists of a role anew. @throws CaError of the key store and the store */
   publishCrls(request: PublishCrlRequest): Promise<readonly PublishedCrl[]>;
   /** The inventory, newest first. @throws CaError of the store */
@@ -127,6 +154,21 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
       const act = { action: "enrol", requester: "token" } as const;
       return audited(audit, { act, fieldsOf: issuedFields }, () =>
         enrol(workshop, { request, keys }),
+      );
+    },
+    createExternalAccount(request): Promise<ExternalAccountKey> {
+      const act = { action: "create-external-account", requester: request.requester } as const;
+      const fieldsOf = ({ keyId, names }: ExternalAccountKey) => [{ keyId, names: [...names] }];
+      return audited(audit, { act, fieldsOf }, () =>
+        createExternalAccount({ store, clock, keys }, request),
+      );
+    },
+    externalAccounts: () => listExternalAccounts({ store, clock }),
+    withdrawExternalAccount({ keyId, requester }): Promise<ExternalAccountInfo> {
+      const act = { action: "withdraw-external-account", requester } as const;
+      const fieldsOf = () => [{ keyId }];
+      return audited(audit, { act, fieldsOf }, () =>
+        withdrawExternalAccount({ store, clock }, keyId),
       );
     },
     publishCrls: (request) => publishCrls(workshop, request),

@@ -1,5 +1,5 @@
 import type { KeyObject } from "node:crypto";
-import { generateKeyPair, parseCertificate, parseRequest } from "@handfast/x509";
+import { parseCertificate, parseRequest } from "@handfast/x509";
 import type { CertificateRequest } from "@handfast/x509";
 import { CaError } from "./errors.ts";
 import { contentsOf, subjectOf } from "./issuance.ts";
@@ -8,6 +8,7 @@ import { checkBeforeRecord, sign, withChain } from "./issue.ts";
 import type { IssuedCertificate } from "./issue.ts";
 import type { KeyStore } from "./keys.ts";
 import type { AlternativeNames } from "./names.ts";
+import { ownKey } from "./own-key.ts";
 import { publicKeyHash, recordOf } from "./record.ts";
 import type { CertificateRecord, RecordReads } from "./store/store.ts";
 import { encodeToken, leewayMs, newTokenId, verifyToken } from "./token.ts";
@@ -171,21 +172,8 @@ function checkRequest(
   }
 }
 
-/** Made when it is first needed; of two that make it at once, one is kept. */
-async function tokenKey(keys: KeyStore): Promise<KeyObject> {
-  try {
-    return await keys.load(tokenKeyName);
-  } catch (error) {
-    if (!(error instanceof CaError) || error.code !== "KEY_NOT_FOUND") throw error;
-  }
-  const { privateKey } = generateKeyPair("ed25519");
-  try {
-    await keys.save(tokenKeyName, privateKey);
-    return privateKey;
-  } catch (error) {
-    if (!(error instanceof CaError) || error.code !== "KEY_EXISTS") throw error;
-    return keys.load(tokenKeyName);
-  }
+function tokenKey(keys: KeyStore): Promise<KeyObject> {
+  return ownKey(keys, tokenKeyName);
 }
 
 const tokenKeyName = "token-1";

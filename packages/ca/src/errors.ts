@@ -54,6 +54,12 @@ export const caErrors = {
     status: 6,
     public: false,
   },
+  EXTERNAL_ACCOUNT_NOT_FOUND: {
+    message: "The authority has no external account key of that id.",
+    hint: "see what there is with `handfast ca eab list`",
+    status: 5,
+    public: false,
+  },
   ISSUER_UNAVAILABLE: {
     message: "The authority has no issuing certificate that is valid now.",
     hint: "compare the machine's clock with the validity of the issuing certificate",

@@ -27,6 +27,21 @@ export type {
 export { renewCredential } from "./renew-credential.ts";
 export type { RenewCredentialOptions } from "./renew-credential.ts";
 
+// who serves ACME
+export { createAcme } from "./acme/create-acme.ts";
+export type { Acme, AcmeLimits, AcmeOptions } from "./acme/create-acme.ts";
+export type { AcmeEvent } from "./acme/events.ts";
+export type { ChallengeType } from "./acme/challenge.ts";
+export type { Identifier } from "./acme/identifier.ts";
+export { systemNetwork } from "./acme/network.ts";
+export type { AcmeNetwork } from "./acme/network.ts";
+export type {
+  ExternalAccountInfo,
+  ExternalAccountKey,
+  ExternalAccountRequest,
+  WithdrawExternalAccountRequest,
+} from "./acme/external-accounts.ts";
+
 // who revokes
 export type { RevokeRequest } from "./revoke.ts";
 export type { PublishCrlRequest, PublishedCrl } from "./publish-crl.ts";
