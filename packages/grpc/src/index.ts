@@ -19,6 +19,7 @@ export type {
   ServiceHandlers,
   UnaryHandler,
 } from "./server/handlers.ts";
+export type { ForwardedByOptions } from "./server/forwarded-by.ts";
 export type { ServerCall } from "./server/call.ts";
 export type { ServerInterceptor } from "./server/interceptor.ts";
 export type { AnyMessage, MessageTaps, Next } from "./intercept.ts";

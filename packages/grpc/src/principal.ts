@@ -1,9 +1,9 @@
 import { anonymousPrincipal, plaintextPrincipal } from "@handfast/policy";
 import type { Principal } from "@handfast/policy";
-import type { VerifiedPeer } from "@handfast/tls";
+import type { PeerCertificate, VerifiedPeer } from "@handfast/tls";
 
-/** What a policy may know of a verified peer. Made once per connection. */
-export function principalOf(peer: VerifiedPeer): Principal {
+/** What a policy may know of a verified peer (made once per connection), or of who calls through a proxy. */
+export function principalOf(peer: PeerCertificate): Principal {
   return {
     authenticated: true,
     uriSans: peer.uriSans,

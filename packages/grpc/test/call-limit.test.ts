@@ -76,7 +76,7 @@ test("S38 by default one caller has 1,000 calls at a time", async () => {
 test("S14, S38 callers without an identity are counted by their address", () => {
   const limit = createCallLimit(1);
   const call = (remoteAddress: string | undefined): Parameters<typeof limit.gate>[0] => ({
-    peer: undefined,
+    caller: undefined,
     remoteAddress,
     hasPlace: false,
   });

@@ -21,7 +21,7 @@ function limited(options: Omit<RateLimitOptions, "now">): {
   return {
     passes(identity, at, path = method) {
       time = at;
-      return gate({ method: path, peer: { identity } } as unknown as OpenCall) === undefined;
+      return gate({ method: path, caller: { identity } } as unknown as OpenCall) === undefined;
     },
   };
 }

@@ -45,7 +45,7 @@ export function policyInterceptor(
             const requestHeaders = fromJs(headers) ?? new Metadata();
             decided = {
               method: method.path,
-              peer,
+              caller: peer,
               principal: connectionPrincipal(peer, "tls"),
               remoteAddress: call.getConnectionInfo().remoteAddress,
               requestId: requestIdOf(requestHeaders),

@@ -46,7 +46,7 @@ export interface DecisionEvent {
 /** A call as a decision sees it. */
 export interface DecidableCall extends Pick<
   OpenCall,
-  "method" | "peer" | "principal" | "remoteAddress" | "requestId" | "requestHeaders"
+  "method" | "caller" | "principal" | "remoteAddress" | "requestId" | "requestHeaders"
 > {
   /** Ends the call over the head of its handler. */
   abort(error: GrpcError): void;
@@ -85,7 +85,7 @@ export function createAuthoriser<Call extends DecidableCall>(
   return {
     gate(call) {
       if (!options.applies(call)) return undefined;
-      if (call.peer === undefined && options.unauthenticatedPeers === "refuse") {
+      if (call.caller === undefined && options.unauthenticatedPeers === "refuse") {
         return new GrpcError("UNAUTHENTICATED", "no verified client certificate");
       }
       const request = requestOf(call, call.method);
@@ -117,9 +117,9 @@ export function createAuthoriser<Call extends DecidableCall>(
   }
 
   function tell(call: Call, { decision, policy, phase }: Decided): void {
-    const { method, requestId, peer, remoteAddress } = call;
+    const { method, requestId, caller, remoteAddress } = call;
     const { allowed, rule } = decision;
-    const about = { phase, method, requestId, identity: peer?.identity, remoteAddress };
+    const about = { phase, method, requestId, identity: caller?.identity, remoteAddress };
     options.onDecision({ ...about, allowed, rule, policyVersion: policy.version });
   }
 }
@@ -144,11 +144,11 @@ function requestOf(call: DecidableCall, path: string): DecisionRequest {
 }
 
 function auditOf(
-  { peer, remoteAddress, requestId }: DecidableCall,
+  { caller, remoteAddress, requestId }: DecidableCall,
   request: DecisionRequest,
   phase: AuditCall["phase"],
 ): AuditCall {
-  const { identity, fingerprint, serialNumber } = peer ?? {};
+  const { identity, fingerprint, serialNumber } = caller ?? {};
   return { request, phase, identity, fingerprint, serialNumber, remoteAddress, requestId };
 }
 

@@ -3,7 +3,7 @@ import type { OpenCall } from "../server/call.ts";
 import type { GateOutcome } from "../server/interceptor.ts";
 
 /** Whose calls are counted together. */
-type CountedCall = Pick<OpenCall, "peer" | "remoteAddress" | "hasPlace">;
+type CountedCall = Pick<OpenCall, "caller" | "remoteAddress" | "hasPlace">;
 
 /** Counts the calls that are worked on, by who made them. */
 export interface CallLimit {
@@ -43,6 +43,6 @@ export function createCallLimit(maxPerIdentity: number): CallLimit {
 }
 
 /** An identity begins with its kind and a colon ("spiffe:", "dns:"), which no address does. */
-function keyOf({ peer, remoteAddress }: CountedCall): string {
-  return peer?.identity ?? remoteAddress ?? "";
+function keyOf({ caller, remoteAddress }: CountedCall): string {
+  return caller?.identity ?? remoteAddress ?? "";
 }

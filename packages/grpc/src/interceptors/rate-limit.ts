@@ -27,7 +27,7 @@ export interface RateLimitOptions {
 }
 
 /**
- * Limits rates by `peer.identity`, which a renewed certificate keeps; callers without one share a bucket.
+ * Limits rates by the caller's `identity`, which a renewed certificate keeps; callers without one share a bucket.
  * What is over the limit is RESOURCE_EXHAUSTED with RetryInfo, before anything of its body is read.
  *
  * @throws {TypeError} for a rule that allows nothing.
@@ -45,7 +45,7 @@ export function createRateLimit(options: RateLimitOptions): Gate {
       byMethod.set(call.method, found);
     }
     if (found === undefined) return undefined;
-    const waitMs = table.take(found, call.peer?.identity ?? "", now());
+    const waitMs = table.take(found, call.caller?.identity ?? "", now());
     if (waitMs === 0) return undefined;
     return new GrpcError("RESOURCE_EXHAUSTED", "too many calls, try again later", {
       details: [retryInfo({ delayMs: waitMs })],

@@ -1,13 +1,14 @@
 import { randomUUID } from "node:crypto";
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { Principal } from "@handfast/policy";
-import type { VerifiedPeer } from "@handfast/tls";
+import type { ForwardedPeer, PeerCertificate, VerifiedPeer } from "@handfast/tls";
 import { encodeStatusDetails } from "../details.ts";
 import type { EngineServerCall, EngineServerListener, EngineStatus } from "../engine.ts";
 import { GrpcError } from "../errors.ts";
 import { Metadata } from "../metadata.ts";
 import type { ReadonlyMetadata } from "../metadata.ts";
 import { statusName } from "../status.ts";
+import type { CallerOfCall } from "./forwarded-by.ts";
 
 /** What a handler and an interceptor know of the call they serve. */
 export interface ServerCall {
@@ -15,8 +16,15 @@ export interface ServerCall {
   readonly method: string;
   /** The method's description, as protobuf-es generated it. */
   readonly descriptor: DescMethod;
-  /** Who calls, verified; undefined in plaintext and where no client certificate is asked for. */
+  /**
+   * Who calls, verified; undefined in plaintext, where no client certificate is asked for, and for whatever
+   * comes through a proxy of `forwardedBy`.
+   */
   readonly peer: VerifiedPeer | undefined;
+  /** Who calls through a proxy of `forwardedBy`, his certificate verified for this call. */
+  readonly forwarded: ForwardedPeer | undefined;
+  /** What is verified of who calls, whichever way he came: the certificate of `peer` or of `forwarded`. */
+  readonly caller: PeerCertificate | undefined;
   /** The address of the other end; undefined on a Unix socket. */
   readonly remoteAddress: string | undefined;
   /** The peer's `x-request-id` if it is a plain one, else one of ours. */
@@ -35,10 +43,8 @@ export interface ServerCall {
 }
 
 /** What a call is given by its connection and its server. */
-export interface CallContext {
+export interface CallContext extends CallerOfCall {
   readonly descriptor: DescMethod;
-  readonly peer: VerifiedPeer | undefined;
-  readonly principal: Principal;
   readonly remoteAddress: string | undefined;
   readonly maxSendMessageBytes: number;
   /** Called once, when the status is known; undefined is OK. */
@@ -91,6 +97,19 @@ export class OpenCall implements ServerCall, EngineServerListener {
 
   get peer(): VerifiedPeer | undefined {
     return this.#context.peer;
+  }
+
+  get forwarded(): ForwardedPeer | undefined {
+    return this.#context.forwarded;
+  }
+
+  get caller(): PeerCertificate | undefined {
+    return this.peer ?? this.forwarded?.peer;
+  }
+
+  /** Why a certificate handed on with the call does not count. */
+  get refused(): CallerOfCall["refused"] {
+    return this.#context.refused;
   }
 
   get principal(): Principal {

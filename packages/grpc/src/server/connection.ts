@@ -5,6 +5,7 @@ import type { EngineServerCall, ServerEngine } from "../engine.ts";
 import { GrpcError } from "../errors.ts";
 import { Metadata } from "../metadata.ts";
 import { OpenCall } from "./call.ts";
+import type { CallerOfCall } from "./forwarded-by.ts";
 import { serveCall } from "./serve-call.ts";
 import type { Passage, Route } from "./serve-call.ts";
 
@@ -17,6 +18,8 @@ export interface ConnectionContext {
   /** How old a connection may become before it is drained; for ever if absent. */
   readonly maxConnectionAgeMs?: number;
   route(path: string): Route | undefined;
+  /** Who makes a call with these headers; the connection's peer if absent. */
+  callerOf?(headers: Metadata, who: ConnectionPeer): CallerOfCall;
   started(call: OpenCall): void;
   ended(call: OpenCall, error: GrpcError | undefined): void;
   released(call: OpenCall): void;
@@ -74,8 +77,7 @@ export function serveConnection(
     }
     const call = new OpenCall(engineCall, {
       descriptor: route.method,
-      peer: who.peer,
-      principal: who.principal,
+      ...(context.callerOf?.(engineCall.headers, who) ?? who),
       remoteAddress: who.remoteAddress,
       maxSendMessageBytes: context.maxSendMessageBytes,
       ended,

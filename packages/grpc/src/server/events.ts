@@ -1,3 +1,5 @@
+import type { RefusalCode } from "@handfast/tls";
+
 /** Everything a server's `onEvent` may be given. Nothing in this package logs by itself. */
 export type GrpcServerEvent =
   /** A call has ended; `code` is the status the caller got. */
@@ -16,6 +18,19 @@ export type GrpcServerEvent =
       readonly method: string;
       readonly requestId: string;
       readonly error: unknown;
+    }
+  /**
+   * A certificate that was handed on with a call did not count, at its start or while it was open (S63); the
+   * caller was told UNAUTHENTICATED. `via` is the identity of whoever handed it on.
+   */
+  | {
+      readonly type: "forwarded-refused";
+      readonly method: string;
+      readonly requestId: string;
+      readonly via: string | undefined;
+      readonly remoteAddress: string | undefined;
+      readonly code: RefusalCode;
+      readonly reason: string;
     }
   /** The server listens without TLS: anybody who reaches the address may read and call. */
   | { readonly type: "plaintext-warning"; readonly address: string }

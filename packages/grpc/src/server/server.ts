@@ -23,6 +23,8 @@ import { OpenCall } from "./call.ts";
 import { goingAway, serveConnection } from "./connection.ts";
 import type { ConnectionContext, ConnectionPeer, ServerConnection } from "./connection.ts";
 import type { GrpcServerEventListener } from "./events.ts";
+import { createForwardedBy } from "./forwarded-by.ts";
+import type { ForwardedByOptions } from "./forwarded-by.ts";
 import type { MethodHandler, ServiceHandlers } from "./handlers.ts";
 import type { ServerInterceptor } from "./interceptor.ts";
 import { listenHealthPort } from "./health-port.ts";
@@ -41,6 +43,8 @@ export type ServerOptions = ServerTransport & {
    * asked for): `refuse` (default) answers UNAUTHENTICATED, `ask-policy` lets the policy decide.
    */
   readonly unauthenticatedPeers?: "refuse" | "ask-policy";
+  /** Proxies that end their clients' TLS and hand on their certificates; none if absent. */
+  readonly forwardedBy?: ForwardedByOptions;
   /** Run around each call that the policy allows, in the order listed. */
   readonly interceptors?: readonly ServerInterceptor[];
   readonly limits?: ServerLimits;
@@ -159,6 +163,12 @@ export function createServer(options: ServerOptions): Server {
       options.onDecision?.(event);
     },
   });
+  const forwardedBy =
+    options.forwardedBy &&
+    createForwardedBy(options.forwardedBy, {
+      tls: "tls" in options ? options.tls : undefined,
+      onEvent,
+    });
   const callLimit = createCallLimit(limits.maxConcurrentCallsPerIdentity);
   const context: ConnectionContext = {
     engine,
@@ -166,8 +176,10 @@ export function createServer(options: ServerOptions): Server {
     maxSendMessageBytes: limits.maxSendMessageBytes,
     maxConnectionAgeMs: limits.maxConnectionAgeMs,
     route: (path) => routes.get(path),
+    ...(forwardedBy && { callerOf: (headers, who) => forwardedBy.callerOf(headers, who) }),
     passage: {
       gates: [
+        ...(forwardedBy === undefined ? [] : [(call: OpenCall) => forwardedBy.gate(call)]),
         (call) => callLimit.gate(call),
         ...(options.rateLimit === undefined ? [] : [createRateLimit(options.rateLimit)]),
         (call) => authoriser.gate(call),
@@ -181,6 +193,7 @@ export function createServer(options: ServerOptions): Server {
     },
     started: (call) => telemetry?.started(call),
     ended(call, error) {
+      forwardedBy?.ended(call);
       authoriser.ended(call);
       telemetry?.ended(call, error);
       reportCall(call, error);
@@ -311,6 +324,7 @@ export function createServer(options: ServerOptions): Server {
     await gone(farewellMs);
     for (const connection of connections) connection.destroy();
     authoriser.close();
+    forwardedBy?.close();
     // Probes are answered to the end: NOT_SERVING.
     for (const port of healthPorts) closed.push(port.close());
     await Promise.all(closed);
@@ -334,7 +348,7 @@ export function createServer(options: ServerOptions): Server {
       type: "call",
       method: call.method,
       requestId: call.requestId,
-      identity: call.peer?.identity,
+      identity: call.caller?.identity,
       remoteAddress: call.remoteAddress,
       code: error?.code ?? "OK",
       durationMs: performance.now() - call.startedAt,
