@@ -27,6 +27,8 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Written to its standard input, which is then closed. */
   readonly input?: string;
+  /** When it is killed, in milliseconds; 30,000 if absent. */
+  readonly timeoutMs?: number;
 }
 
 /** Runs a program to its end. */
@@ -40,7 +42,7 @@ export async function runProgram(
     stream.setEncoding("utf8").on("data", (text: string) => (output += text));
   }
   child.stdin.on("error", () => undefined).end(options.input ?? "");
-  const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
+  const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs ?? timeoutMs);
   const [code] = (await once(child, "close")) as [number | null];
   clearTimeout(timer);
   return { exitCode: code ?? -1, output: output.trim() };

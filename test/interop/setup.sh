@@ -44,11 +44,11 @@ if ! command -v nginx >/dev/null && [ ! -x /usr/sbin/nginx ]; then
   fi
 fi
 
-# The published schemas that deploy/kubernetes is checked against.
+# The published schemas that deploy/kubernetes is checked against, and a linter of deploy/Dockerfile.
 schemas="$cache/schemas"
-if [ ! -d "$schemas/node_modules/kubernetes-models" ]; then
+if [ ! -d "$schemas/node_modules/dockerfile-utils" ]; then
   mkdir -p "$schemas"
   [ -f "$schemas/package.json" ] || echo '{ "private": true }' >"$schemas/package.json"
   npm install --silent --no-audit --no-fund --prefix "$schemas" \
-    kubernetes-models@5.1.0 @kubernetes-models/cert-manager@6.0.0 @kubernetes-models/istio@3.0.1 yaml@2.9.1
+    kubernetes-models@5.1.0 @kubernetes-models/cert-manager@6.0.0 @kubernetes-models/istio@3.0.1 yaml@2.9.1 dockerfile-utils@0.16.3
 fi
