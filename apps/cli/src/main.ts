@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { auditCommand } from "./commands/audit.ts";
 import { crlCommand } from "./commands/crl.ts";
+import { doctorCommand } from "./commands/doctor.ts";
 import { exportCommand } from "./commands/export.ts";
 import { initCommand } from "./commands/init.ts";
 import { inspectCommand } from "./commands/inspect.ts";
@@ -96,6 +97,7 @@ const commands = [
   exportCommand,
   inspectCommand,
   verifyCommand,
+  doctorCommand,
   policyCommand,
   auditCommand,
 ] as const;

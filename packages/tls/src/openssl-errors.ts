@@ -26,9 +26,9 @@ function alertMessage(error: Error): string {
     : `the peer refused the handshake: ${reasonIn(error.message)}`;
 }
 
-/** OpenSSL's messages read `error:0A000418:SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca:…`. */
+/** OpenSSL's messages read `…error:0A000418:SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca:…`. */
 function reasonIn(message: string): string {
-  return message.split(":").at(4) ?? message;
+  return /:SSL routines:[^:]*:([^:\n]+)/.exec(message)?.[1] ?? message;
 }
 
 const alerts: Readonly<Record<string, RefusalCode>> = {

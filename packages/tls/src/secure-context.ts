@@ -28,8 +28,8 @@ export interface ProtocolOptions {
  * @throws TypeError if `postQuantum: "require"` is asked of an OpenSSL that has no X25519MLKEM768.
  */
 export function secureContextOptions(
-  identity: Identity | undefined,
-  trust: Trust,
+  identity: Pick<Identity, "certificateChainPem" | "privateKeyPem"> | undefined,
+  trust: Pick<Trust, "pem">,
   protocol: ProtocolOptions,
 ): SecureContextOptions {
   const minVersion: SecureVersion = protocol.minVersion ?? "TLSv1.3";

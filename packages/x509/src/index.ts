@@ -20,7 +20,7 @@ export type {
   KeyUsage,
 } from "./extensions.ts";
 export type { GeneralName, SubjectAltNameInput, SubjectAltNames } from "./general-name.ts";
-export { createName, parseName, type Name, type NameAttribute } from "./name.ts";
+export { createName, decodeName, parseName, type Name, type NameAttribute } from "./name.ts";
 export {
   parseFingerprint,
   parseSerialNumber,

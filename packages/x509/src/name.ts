@@ -64,6 +64,17 @@ export function parseName(text: string): Name {
 }
 
 /**
+ * Reads a name by itself, as TLS sends those of authorities.
+ * @throws X509Error DER_MALFORMED
+ */
+export function decodeName(der: Uint8Array): Name {
+  const reader = new DerReader(der);
+  const name = readName(reader, "name");
+  reader.finish("name");
+  return name;
+}
+
+/**
  * Reads a DER Name (RFC 5280 4.1.2.4) strictly.
  * @throws X509Error DER_MALFORMED
  */

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import type { Certificate, CertificateRequest, Crl } from "@handfast/x509";
 import type { Command } from "commander";
 import { withCommonOptions } from "../common-options.ts";
@@ -6,14 +7,19 @@ import { certificateJson, certificateRows } from "../describe-certificate.ts";
 import { crlJson, crlRows } from "../describe-crl.ts";
 import { requestJson, requestRows } from "../describe-request.ts";
 import { readInspected } from "../inspected-file.ts";
+import { sayFindings } from "../doctor-report.ts";
+import { AnsweredNo } from "../failure.ts";
 import { columns } from "../output.ts";
+import { isTarget, parseTarget } from "../target.ts";
 
-/** `handfast inspect FILE`: what is in a file, in words. */
+/** `handfast inspect FILE`, `inspect HOST:PORT`: what is in a file, or what a server presents, in words. */
 export function inspectCommand(program: Command, context: Context): void {
   withCommonOptions(
     program
       .command("inspect <file>")
-      .description("say what is in a file: certificates, a revocation list, a request")
+      .description(
+        "say what is in a file (certificates, a revocation list, a request), or what the server at HOST:PORT presents",
+      )
       .action((file: string, options: CommonOptions) => inspect(file, { options, context })),
   );
 }
@@ -22,6 +28,7 @@ async function inspect(
   file: string,
   { options, context }: { options: CommonOptions; context: Context },
 ): Promise<void> {
+  if (isTarget(file) && !existsSync(file)) return inspectServer(file, { options, context });
   const inspected = await readInspected(file);
   const json = options.json === true;
   switch (inspected.kind) {
@@ -32,6 +39,23 @@ async function inspect(
     case "request":
       return showRequest(inspected.request, { file, json, context });
   }
+}
+
+/** Loaded for a server alone: a file needs nothing of the TLS runtime. */
+async function inspectServer(
+  word: string,
+  { options, context }: { options: CommonOptions; context: Context },
+): Promise<void> {
+  const { readPresentedChain } = await import("@handfast/tls/doctor");
+  const { sent, findings } = await readPresentedChain(parseTarget(word));
+  if (sent.length === 0) {
+    const json = options.json === true;
+    if (json) context.output.json({ ok: false, findings });
+    else sayFindings(findings, context.output);
+    throw new AnsweredNo();
+  }
+  context.output.note("note: as it was sent; nothing of it is verified (`handfast doctor` does)");
+  showCertificates(sent, { file: word, json: options.json === true, context });
 }
 
 interface Showing {
