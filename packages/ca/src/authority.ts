@@ -13,6 +13,8 @@ import type {
 } from "./acme/external-accounts.ts";
 import { audited, issuedFields, revokedFields } from "./audit.ts";
 import type { AuditTrail } from "./audit.ts";
+import { crlNumbers, trustBundle } from "./bundle.ts";
+import type { CrlPlace, TrustBundle } from "./bundle.ts";
 import { createToken, enrol } from "./enrol.ts";
 import type { EnrolRequest, TokenRequest } from "./enrol.ts";
 import { CaError } from "./errors.ts";
@@ -28,7 +30,7 @@ import { renew } from "./renew.ts";
 import type { RenewRequest } from "./renew.ts";
 import { revoke } from "./revoke.ts";
 import type { RevokeRequest } from "./revoke.ts";
-import type { CertificateQuery, CertificateRecord, Store } from "./store/store.ts";
+import type { CertificateQuery, CertificateRecord, CrlRecord, Store } from "./store/store.ts";
 import type { Workshop } from "./workshop.ts";
 
 /** What an authority is made of. */
@@ -102,10 +104,16 @@ export interface Authority {
   withdrawExternalAccount(request: WithdrawExternalAccountRequest): Promise<ExternalAccountInfo>;
   /** Signs the revocation lists of a role anew. @throws CaError of the key store and the store */
   publishCrls(request: PublishCrlRequest): Promise<readonly PublishedCrl[]>;
+  /** Which revocation list is the newest of each key. @throws CaError of the store */
+  crlNumbers(): Promise<readonly CrlPlace[]>;
+  /** The newest list of a key (`issuing-1`, …). @throws CaError of the store */
+  latestCrl(issuer: string): Promise<CrlRecord | undefined>;
   /** The inventory, newest first. @throws CaError of the store */
   find(query?: Omit<CertificateQuery, "now">): Promise<readonly CertificateRecord[]>;
   /** What peers trust: the certificates of the roots that are not retired. */
   roots(): Promise<readonly Certificate[]>;
+  /** The same with the sequence that clients compare. @throws CaError of the store */
+  bundle(): Promise<TrustBundle>;
   close(): Promise<void>;
 }
 
@@ -172,11 +180,14 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
       );
     },
     publishCrls: (request) => publishCrls(workshop, request),
+    crlNumbers: () => crlNumbers(workshop),
+    latestCrl: (issuer) => store.latestCrl(issuer),
     find: (query = {}) => store.certificates({ ...query, now: clock() }),
     async roots(): Promise<readonly Certificate[]> {
       const roots = await workshop.issuers.published("root");
       return roots.map(({ certificate }) => certificate);
     },
+    bundle: () => trustBundle(workshop),
     close: () => store.close(),
   };
 }

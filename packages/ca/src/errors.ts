@@ -24,6 +24,12 @@ export type CaErrorCode = keyof typeof caErrors;
  * to, and whether a peer may be told.
  */
 export const caErrors = {
+  ANSWER_INVALID: {
+    message: "The authority's answer is not what was asked for.",
+    hint: "check that the address is the authority's, and that both sides run the same release",
+    status: 15,
+    public: false,
+  },
   AUTHORITY_EXISTS: {
     message: "There is an authority here already, and it is not overwritten.",
     hint: "use the one that is there, or choose another home for a new one",
@@ -53,6 +59,12 @@ export const caErrors = {
     hint: "choose another name or folder, or replace it on purpose with --force",
     status: 6,
     public: false,
+  },
+  CRL_UNPUBLISHED: {
+    message: "A revocation is recorded, and the list that tells of it could not be published yet.",
+    hint: "revoke again, which is harmless; if it stays so, look at the authority's log",
+    status: 14,
+    public: true,
   },
   EXTERNAL_ACCOUNT_NOT_FOUND: {
     message: "The authority has no external account key of that id.",
@@ -108,6 +120,18 @@ export const caErrors = {
     status: 3,
     public: true,
   },
+  NOT_PERMITTED: {
+    message: "The caller may not do this: the certificate is not its own, and no policy lets it.",
+    hint: "ask the authority's operator for a rule in the admin policy",
+    status: 7,
+    public: true,
+  },
+  OVERLOADED: {
+    message: "The authority has more requests than it can take now.",
+    hint: "try again in a moment",
+    status: 14,
+    public: true,
+  },
   PASSPHRASE_REFUSED: {
     message: "A passphrase is empty, too long or cannot be read.",
     hint: "put the passphrase alone on the first line of a file that only you can read",
@@ -144,6 +168,18 @@ export const caErrors = {
     status: 9,
     public: true,
   },
+  REQUEST_INVALID: {
+    message: "A field of the request is missing, too long or not of its form.",
+    hint: "compare the request with proto/handfast/ca/v1/ca.proto",
+    status: 3,
+    public: true,
+  },
+  REQUEST_UNAUTHENTICATED: {
+    message: "The caller's certificate is not recorded here, or was revoked.",
+    hint: "enrol anew with a token of this authority",
+    status: 16,
+    public: true,
+  },
   STORE_BUSY: {
     message: "The store was held by another process for too long.",
     hint: "try again; if it stays so, find the process that holds the store",
@@ -173,6 +209,12 @@ export const caErrors = {
     hint: "check the path, and restore authority.db from a backup if it is right",
     status: 9,
     public: false,
+  },
+  TOO_MANY_REQUESTS: {
+    message: "Too many requests of this caller or source.",
+    hint: "try again after the time that the answer names",
+    status: 8,
+    public: true,
   },
   TOKEN_REFUSED: {
     message: "The one-time token is not valid here, not now, or not for this request.",

@@ -42,6 +42,30 @@ export type {
   WithdrawExternalAccountRequest,
 } from "./acme/external-accounts.ts";
 
+// who puts an authority online
+export { createAuthorityService } from "./service/service.ts";
+export type { AuthorityService } from "./service/service.ts";
+export type { AuthorityServiceOptions } from "./service/options.ts";
+export type { Rate, ServiceLimits } from "./service/limits.ts";
+export type { AuthorityServiceEvent, AuthorityServiceEventListener } from "./service/events.ts";
+export type { CrlSet } from "./service/crl-feed.ts";
+export type { CrlPlace, TrustBundle } from "./bundle.ts";
+
+// who asks an authority that is online
+export { enrolOnline } from "./client/enrol-online.ts";
+export type { EnrolOnlineOptions } from "./client/enrol-online.ts";
+export { createAuthorityClient, renewOnline } from "./client/authority-client.ts";
+export type {
+  AuthorityClient,
+  AuthorityClientOptions,
+  RemoteCrl,
+  RemotePage,
+  RemoteQuery,
+  RemoteRecord,
+  RenewOnlineOptions,
+} from "./client/authority-client.ts";
+export type { ReceivedBundle, ReceivedCertificate } from "./client/received.ts";
+
 // who revokes
 export type { RevokeRequest } from "./revoke.ts";
 export type { PublishCrlRequest, PublishedCrl } from "./publish-crl.ts";

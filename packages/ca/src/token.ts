@@ -36,6 +36,38 @@ export function encodeToken(claims: TokenClaims, tokenKey: KeyObject): string {
   return `${signed}.${sign(null, Buffer.from(signed), tokenKey).toString("base64url")}`;
 }
 
+/** What a token says to whoever bears it and cannot check it: whom to ask, and by what to know them. */
+export interface TokenAddress {
+  readonly audience: URL;
+  readonly root: Fingerprint;
+  readonly names: AlternativeNames;
+  readonly subject: SubjectRequest;
+}
+
+/**
+ * Reads a token without its signature, which the authority alone can check.
+ *
+ * @throws CaError TOKEN_REFUSED if it is none, or names no https address
+ */
+export function readTokenAddress(token: string): TokenAddress {
+  try {
+    const [first, payload = "", , ...rest] = token.trim().split(".");
+    if (first !== header || rest.length > 0 || token.length > maxTokenLength) throw new Error();
+    const claims = JSON.parse(Buffer.from(payload, "base64url").toString("utf8")) as TokenClaims;
+    const audience = new URL(claims.audience);
+    if (audience.protocol !== "https:") throw new Error();
+    const { dns, ip, uri, email } = claims.names;
+    const names = { dns: texts(dns), ip: texts(ip), uri: texts(uri), email: texts(email) };
+    return { audience, root: parseFingerprint(claims.root), names, subject: claims.subject };
+  } catch (cause) {
+    throw new CaError("TOKEN_REFUSED", "the text is no token that names an authority", { cause });
+  }
+}
+
+function texts(values: readonly unknown[]): readonly string[] {
+  return values.map(String);
+}
+
 /** Against what a token is held. */
 interface TokenExpectations {
   readonly tokenKey: KeyObject;

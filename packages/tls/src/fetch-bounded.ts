@@ -79,6 +79,22 @@ async function receive(response: IncomingMessage, maxBytes: number): Promise<Fet
     response.resume();
     return { status: "unchanged" };
   }
+  return {
+    status: "changed",
+    bytes: await receiveBounded(response, maxBytes),
+    validators: {
+      ...(headers.etag === undefined ? {} : { etag: headers.etag }),
+      ...(headers["last-modified"] === undefined ? {} : { lastModified: headers["last-modified"] }),
+    },
+  };
+}
+
+/** The content of an answer, at most so much of it. Rejects if there is more, or less than was announced. */
+export async function receiveBounded(
+  response: IncomingMessage,
+  maxBytes: number,
+): Promise<Uint8Array> {
+  const { statusCode, headers } = response;
   if (statusCode !== 200) throw new Error(`the server answered ${statusCode}: expected 200 or 304`);
   if (headers["content-encoding"] !== undefined) {
     throw new Error("the server sent a content coding: expected none");
@@ -92,14 +108,7 @@ async function receive(response: IncomingMessage, maxBytes: number): Promise<Fet
     chunks.push(chunk);
   }
   if (!response.complete) throw new Error("the server closed the connection within its answer");
-  return {
-    status: "changed",
-    bytes: Buffer.concat(chunks),
-    validators: {
-      ...(headers.etag === undefined ? {} : { etag: headers.etag }),
-      ...(headers["last-modified"] === undefined ? {} : { lastModified: headers["last-modified"] }),
-    },
-  };
+  return Buffer.concat(chunks);
 }
 
 function tooLarge(maxBytes: number): Error {

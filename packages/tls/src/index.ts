@@ -12,6 +12,7 @@ export type { DialAddress, DialOptions, Dialled } from "./dialer.ts";
 export type { ListenAddress, Listener, ListenerLimits, ListenProtocols } from "./listener.ts";
 export type { ForeignServer, ForeignServerOptions } from "./foreign-server.ts";
 export type { SessionLimits } from "./reception.ts";
+
 export type { HandshakeLimits } from "./source-limits.ts";
 export type { ProtocolOptions } from "./secure-context.ts";
 
@@ -36,6 +37,10 @@ export type {
   RevocationVerdict,
 } from "./revocation.ts";
 export type { ReloadOutcome, Source } from "./source.ts";
+
+// For whoever knows a root by its fingerprint alone.
+export { fetchPinnedRoot } from "./fetch-pinned-root.ts";
+export type { PinnedRootOptions } from "./fetch-pinned-root.ts";
 
 // Whom to admit, whom to expect.
 export {
@@ -63,6 +68,7 @@ export type { SessionInfo } from "./sessions.ts";
 // HTTP over judged connections, for other people's servers and clients.
 export { peerOf } from "./peer-of.ts";
 export type { HttpAdapters } from "./http-adapters.ts";
+export { http1Protocol } from "./serve-http.ts";
 export type { ServeHttpOptions } from "./serve-http.ts";
 export type { HttpsAgentOptions, UndiciConnect, UndiciTarget } from "./http-clients.ts";
 export type { FastifyServerFactory } from "./fastify-server.ts";

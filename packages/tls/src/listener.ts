@@ -19,7 +19,10 @@ export type ListenAddress =
   | { readonly host: string; readonly port: number }
   | { readonly path: string };
 
-/** What is served, by ALPN name. At least one. */
+/**
+ * What is served, by ALPN name; at least one. Of several that a client offers, the first one here is taken:
+ * with HTTP/1.1 before h2, gRPC clients (which offer h2 alone) and plain HTTP clients can share a port.
+ */
 export interface ListenProtocols {
   readonly h2?: Protocol;
   readonly "http/1.1"?: Protocol;
@@ -165,8 +168,10 @@ export async function listen(
 
 function protocolsByName(protocols: ListenProtocols): Map<string, Protocol> {
   const served = new Map<string, Protocol>();
-  if (protocols.h2 !== undefined) served.set("h2", protocols.h2);
-  if (protocols["http/1.1"] !== undefined) served.set("http/1.1", protocols["http/1.1"]);
+  for (const name of Object.keys(protocols)) {
+    const protocol = name === "h2" || name === "http/1.1" ? protocols[name] : undefined;
+    if (protocol !== undefined) served.set(name, protocol);
+  }
   if (served.size === 0)
     throw new TypeError("listen needs a protocol: expected h2, http/1.1 or both");
   return served;

@@ -53,8 +53,12 @@ export interface ReceiveOptions {
 export interface Reception {
   /** @returns whether the peer was admitted. */
   receive(socket: TLSSocket, protocol: Protocol, options: ReceiveOptions): boolean;
-  /** Takes a connection whose peer is not asked for a certificate. */
-  receiveAnybody(socket: TLSSocket, protocol: Protocol, arrival: Arrival): true;
+  /**
+   * Takes a connection whose peer is not asked for a certificate, while there is room.
+   *
+   * @returns whether there was.
+   */
+  receiveAnybody(socket: TLSSocket, protocol: Protocol, arrival: Arrival): boolean;
   /** Reports a handshake that did not end in a session. */
   report(refused: Refusal, arrival: Pick<Arrival, "remoteAddress" | "at">): void;
 }
@@ -143,6 +147,11 @@ export function createReception(context: ReceptionContext): Reception {
   return {
     receive,
     receiveAnybody(socket, protocol, arrival) {
+      if (sessions.size >= (limits.sessions ?? 100_000)) {
+        socket.destroy();
+        report(refusal("LIMIT_EXCEEDED"), arrival);
+        return false;
+      }
       admit(socket, protocol, arrival, undefined);
       return true;
     },

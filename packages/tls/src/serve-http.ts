@@ -29,11 +29,10 @@ export async function serveHttp(
   { address, clientCertificates = "required" }: ServeHttpOptions & { address: ListenAddress },
 ): Promise<Listener> {
   requirePlain(server);
-  if (server instanceof HttpServer) watchTimeouts(server);
   const live = new Set<LiveProtocol>();
   const listener = await listen(address, {
     ...(server instanceof HttpServer
-      ? { "http/1.1": remembering(createHttp1Protocol(server), live) }
+      ? { "http/1.1": remembering(http1Protocol(server), live) }
       : { h2: remembering(createHttp2Protocol(server), live) }),
     clientCertificates,
   });
@@ -45,6 +44,17 @@ export async function serveHttp(
       return closed;
     },
   };
+}
+
+/**
+ * HTTP/1.1 by a plain server, as one of several protocols of a listener. The server must not listen on its own.
+ *
+ * @throws TypeError if the server is not a plain one, or listens already.
+ */
+export function http1Protocol(server: HttpServer): Protocol {
+  requirePlain(server);
+  watchTimeouts(server);
+  return createHttp1Protocol(server);
 }
 
 function requirePlain(server: HttpServer | Http2Server): void {

@@ -19,7 +19,8 @@ import type { Trust } from "./trust.ts";
  * The one place where Node's own verdict is taken over: Node asks for the certificate and lets OpenSSL build
  * and check the chain, but a connection that OpenSSL objects to still reaches {@link judgeConnection}, which
  * refuses it with a reason. With Node's own rejection both sides would see a reset and no more.
- * Whoever makes a TLS socket with these options must give it to {@link judgeConnection} and to nothing else.
+ * Whoever makes a TLS socket with these options must give it to {@link judgeConnection} and to nothing else;
+ * `fetchPinnedRoot` alone does not, for it believes nothing but a hash.
  */
 export const verdictIsOurs = { requestCert: true, rejectUnauthorized: false } as const;
 

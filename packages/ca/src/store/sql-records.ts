@@ -70,6 +70,12 @@ export function createRecordReads(statement: Statements, dialect: SqlDialect): R
       ).get(issuer);
       return row === undefined ? undefined : crlOf(row);
     },
+    async crlNumber(issuer): Promise<number | undefined> {
+      const row = await statement("SELECT max(number) AS number FROM crls WHERE issuer = ?").get(
+        issuer,
+      );
+      return row === undefined || row["number"] === null ? undefined : Number(row["number"]);
+    },
     async renewalBlocked(fingerprint): Promise<boolean> {
       const row = await statement(`
         SELECT 1 FROM certificates c

@@ -34,6 +34,8 @@ export interface RecordReads extends AcmeReads {
   revoked(issuer: string, query: { endingFrom: Date }): Promise<readonly RevokedCertificate[]>;
   /** The list of the greatest number. */
   latestCrl(issuer: string): Promise<CrlRecord | undefined>;
+  /** The number of that list, without reading it. */
+  crlNumber(issuer: string): Promise<number | undefined>;
   /**
    * Whether the renewals of an identity were blocked after the enrolment of this certificate, which
    * is recorded: that of the first of its line.

@@ -284,10 +284,12 @@ export function testStoreContract(
     const many = Array.from({ length: 20 }, (_, index) => next(index % 2 ? first : second, 0));
     assert.equal(new Set(await Promise.all(many)).size, 20);
     assert.equal(await first.latestCrl("root-1"), undefined);
+    assert.equal(await first.crlNumber("root-1"), undefined);
     const list = { issuer: "root-1", der: new Uint8Array([1]), thisUpdate: noon, nextUpdate: noon };
     await first.transaction((records) => records.addCrl({ ...list, number: 2_001 }));
     await second.transaction((records) => records.addCrl({ ...list, number: 2_000 }));
     assert.deepEqual(await first.latestCrl("root-1"), { ...list, number: 2_001 });
+    assert.equal(await first.crlNumber("root-1"), 2_001);
   });
 }
 

@@ -105,6 +105,11 @@ export interface ServerLimits {
 /** Where a server listens, and whether it asks for client certificates (default: required). */
 export type ServerListenOptions = ListenAddress & {
   readonly clientCertificates?: "required" | "none";
+  /**
+   * Serves plain HTTP on the same port to clients that offer it; gRPC clients offer h2 alone. Over TLS
+   * only. No policy, limit or interceptor of this server sees its requests.
+   */
+  readonly "http/1.1"?: Protocol;
 };
 
 /** How a server ends. */
@@ -230,10 +235,11 @@ export function createServer(options: ServerOptions): Server {
     add,
     async listen(listenOptions) {
       requireUp();
-      const { clientCertificates = "required", ...address } = listenOptions;
+      const { clientCertificates = "required", "http/1.1": http1, ...address } = listenOptions;
+      const protocols = { ...(http1 && { "http/1.1": http1 }), h2: protocol, clientCertificates };
       const listener =
         "tls" in options
-          ? await options.tls.listen(address, { h2: protocol, clientCertificates })
+          ? await options.tls.listen(address, protocols)
           : await listenWithoutTls(address, options.dangerouslyPlaintextBeyondLoopback ?? false);
       listeners.add(listener);
       return listener.address;
