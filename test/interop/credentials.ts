@@ -29,13 +29,14 @@ export interface Credentials {
 }
 
 /**
- * `client` and `server` are good; `other` is good, and nobody whom our servers admit; `elsewhere` is a server of
+ * `client` and `server` are good; `other` and `late` are good, and nobody whom our servers admit; `elsewhere` is a server of
  * another name; `stranger` has the server's names, from an authority that nobody trusts.
  */
 export type CredentialName =
   | "client"
   | "other"
   | "proxy"
+  | "late"
   | "revoked"
   | "expired"
   | "server"
@@ -50,7 +51,16 @@ export async function makeCredentials(): Promise<Credentials> {
   const ours = join(directory, "ours");
   const strangers = join(directory, "strangers");
   await handfast(ours, ["init"]);
-  await handfast(ours, ["issue", "client", "other", "proxy", "revoked", "elsewhere", ...flat]);
+  await handfast(ours, [
+    "issue",
+    "client",
+    "other",
+    "proxy",
+    "late",
+    "revoked",
+    "elsewhere",
+    ...flat,
+  ]);
   await handfast(ours, ["issue", "server", "revoked-server", "--local", ...flat]);
   await handfast(ours, ["issue", "expired", "expired-server", "--local", "--ttl", "1s", ...flat]);
   await handfast(ours, ["revoke", "revoked", "revoked-server", "--reason", "keyCompromise"]);

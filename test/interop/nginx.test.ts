@@ -23,7 +23,7 @@ let server: OurServer;
 describe("nginx in front", { skip }, () => {
   before(async () => {
     credentials = await makeCredentials();
-    server = await serveOurs(credentials, "server");
+    server = await serveOurs(credentials, "server", { forwardedBy: { header } });
   });
   after(async () => {
     await server.close();
@@ -39,11 +39,16 @@ describe("nginx in front", { skip }, () => {
     }
   });
 
-  test("terminating: nginx verifies the client, and we verify nginx", async () => {
+  test("S63: terminating: nginx verifies the client, we verify nginx, and the caller is the client", async () => {
     await using proxy = await startNginx("terminating");
     server.forget();
     assert.equal(await call(proxy, "client"), "ok: SERVING");
     assert.equal(await server.saw(), "accepted: spiffe://handfast.internal/proxy");
+    assert.equal(await call(proxy, "other"), "ok: SERVING");
+    assert.deepEqual(server.callers(), [
+      "spiffe://handfast.internal/client via spiffe://handfast.internal/proxy",
+      "spiffe://handfast.internal/other via spiffe://handfast.internal/proxy",
+    ]);
     for (const identity of [undefined, "stranger", "expired", "revoked"] as const) {
       assert.equal(await call(proxy, identity), refusedByNginx, `${identity}`);
     }
@@ -61,19 +66,51 @@ describe("nginx in front", { skip }, () => {
     assert.equal(await call(proxy, "client"), "ok: SERVING");
   });
 
-  test("terminating: the certificate header arrives once and is nginx's, whatever the client sent (nginx's half of S63)", async () => {
+  test("S63: terminating: a client is refused by us at the next call after its revocation, though nginx has not heard of it", async () => {
+    await using proxy = await startNginx("terminating");
+    server.forget();
+    const told = await callWithOurs(credentials, {
+      protocol: "grpc",
+      port: proxy.port,
+      identity: "late",
+      headers: [{}],
+      async before() {
+        await credentials.handfast(["revoke", "late"]);
+        await credentials.handfast(["crl", "--out", credentials.crlDirectory]);
+        await server.reload();
+      },
+    });
+    assert.equal(told, "peer refused: CERTIFICATE_REVOKED");
+    assert.deepEqual(server.callers(), [
+      "spiffe://handfast.internal/late via spiffe://handfast.internal/proxy",
+    ]);
+    assert.equal(await call(proxy, "client"), "ok: SERVING");
+  });
+
+  test("S63: a certificate header that a client sends past nginx is refused", async () => {
+    const pem = await readFile(credentials.of("other").certFile, "utf8");
+    const told = await callWithOurs(credentials, {
+      protocol: "grpc",
+      port: server.ports.grpc,
+      identity: "client",
+      headers: [{ [header]: encodeURIComponent(pem) }],
+    });
+    assert.equal(told, "peer refused: NOT_ADMITTED");
+  });
+
+  test("S63: terminating: the certificate header arrives once and is nginx's, whatever the client sent", async () => {
     await using proxy = await startNginx("terminating");
     server.forget();
     const told = await callWithOurs(credentials, {
       protocol: "grpc",
       port: proxy.port,
       identity: "client",
-      headers: [{ "x-client-certificate": "forged" }],
+      headers: [{ [header]: "forged" }],
     });
     assert.equal(told, "ok: SERVING");
     const pem = await readFile(credentials.of("client").certFile, "utf8");
     const [leaf = ""] = pem.split(/(?<=-----END CERTIFICATE-----\n)/);
-    const [healthCheck, forged] = server.headers("x-client-certificate");
+    const [healthCheck, forged] = server.headers(header);
     assert.deepEqual(forged?.map(decodeURIComponent), [leaf]);
     assert.deepEqual(healthCheck, forged);
   });
@@ -158,6 +195,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+const header = "x-client-certificate";
 const configurations = fileURLToPath(new URL("../../deploy/nginx/", import.meta.url));
 const refusedByNginx =
   "error: UNAUTHENTICATED: the client certificate is missing, revoked or not trusted";

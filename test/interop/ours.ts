@@ -6,6 +6,7 @@ import {
   createMutualTls,
   crlFromDirectory,
   identityFromFiles,
+  memberOf,
   noIdentity,
   nobody,
   oneOf,
@@ -14,7 +15,7 @@ import {
   trustFromFile,
 } from "@handfast/tls";
 import type { MutualTls, MutualTlsOptions, TlsEvent } from "@handfast/tls";
-import type { ReadonlyMetadata } from "@handfast/grpc";
+import type { ServerCall } from "@handfast/grpc";
 import { Agent, request } from "undici";
 import type { CredentialName, Credentials } from "./credentials.ts";
 
@@ -27,18 +28,26 @@ export interface OurServer {
   saw(): Promise<string>;
   /** The values under a name of each call since. */
   headers(name: string): readonly (readonly string[])[];
+  /** Who made each call since, and through whom: `IDENTITY`, or `IDENTITY via IDENTITY`. */
+  callers(): readonly string[];
+  /** Reads certificates and revocation lists anew. */
+  reload(): Promise<void>;
   close(): Promise<void>;
 }
 
 export type Protocol = "grpc" | "http";
 
-/** Serves health and the interop service, and a page that greets its caller; admits `client` and `proxy` alone. */
+/**
+ * Serves health and the interop service, and a page that greets its caller; admits `client` and `proxy` alone.
+ * With `forwardedBy` the proxy may hand on the certificate of anybody of the trust domain.
+ */
 export async function serveOurs(
   credentials: Credentials,
   identity: CredentialName,
+  { forwardedBy }: { readonly forwardedBy?: { readonly header: string } } = {},
 ): Promise<OurServer> {
   const seen: string[] = [];
-  const calls: ReadonlyMetadata[] = [];
+  const calls: ServerCall[] = [];
   let look = (): void => undefined;
   const mtls = await createMutualTls({
     ...commonOptions(credentials),
@@ -54,9 +63,12 @@ export async function serveOurs(
     tls: mtls,
     policy: allowEveryAdmittedPeer(),
     reflection: true,
+    ...(forwardedBy && {
+      forwardedBy: { ...forwardedBy, proxies: [proxyId], admit: memberOf("handfast.internal") },
+    }),
     interceptors: [
       (call, next) => {
-        calls.push(call.requestHeaders);
+        calls.push(call);
         return next();
       },
     ],
@@ -73,7 +85,15 @@ export async function serveOurs(
       seen.length = 0;
       calls.length = 0;
     },
-    headers: (name) => calls.map((metadata) => metadata.getAll(name)),
+    headers: (name) => calls.map(({ requestHeaders }) => requestHeaders.getAll(name)),
+    callers: () =>
+      calls.map(({ caller, forwarded }) => {
+        const via = forwarded === undefined ? "" : ` via ${forwarded.via.identity}`;
+        return `${caller?.identity}${via}`;
+      }),
+    async reload() {
+      await mtls.reload();
+    },
     async saw() {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       const timer = setTimeout(() => reject(new Error("our server saw no handshake")), timeoutMs);
@@ -100,9 +120,11 @@ export async function callWithOurs(
     readonly identity: CredentialName | undefined;
     /** Sent each with a call of the interop service, once it is known that there is a connection. */
     readonly headers?: readonly Readonly<Record<string, string>>[];
+    /** What happens before each of these, on the connection that is there. */
+    readonly before?: () => Promise<void>;
   },
 ): Promise<string> {
-  const { protocol, port, identity, headers = [] } = options;
+  const { protocol, port, identity, headers = [], before = () => Promise.resolve() } = options;
   const mtls = await createMutualTls({
     ...commonOptions(credentials),
     identity: identity === undefined ? noIdentity() : identityFromFiles(credentials.of(identity)),
@@ -111,7 +133,9 @@ export async function callWithOurs(
     ...(identity === "expired" ? { now: () => credentials.beforeExpiry } : {}),
   });
   try {
-    return await (protocol === "grpc" ? callGrpc(mtls, { port, headers }) : callHttp(mtls, port));
+    return await (protocol === "grpc"
+      ? callGrpc(mtls, { port, headers, before })
+      : callHttp(mtls, port));
   } finally {
     await mtls.close();
   }
@@ -119,12 +143,23 @@ export async function callWithOurs(
 
 async function callGrpc(
   mtls: MutualTls,
-  { port, headers }: { port: number; headers: readonly Readonly<Record<string, string>>[] },
+  {
+    port,
+    headers,
+    before,
+  }: {
+    port: number;
+    headers: readonly Readonly<Record<string, string>>[];
+    before: () => Promise<void>;
+  },
 ): Promise<string> {
   const client = createClient(TestService, { target: `localhost:${port}`, tls: mtls });
   try {
     const { health } = await client.connect();
-    for (const sent of headers) await client.emptyCall({}, { headers: sent });
+    for (const sent of headers) {
+      await before();
+      await client.emptyCall({}, { headers: sent });
+    }
     return `ok: ${health}`;
   } catch (error) {
     if (!(error instanceof GrpcError)) throw error;
@@ -178,5 +213,6 @@ function portOf(address: object): number {
   return (address as { readonly port: number }).port;
 }
 
+const proxyId = "spiffe://handfast.internal/proxy";
 const loopback = { host: "127.0.0.1", port: 0 };
 const timeoutMs = 20_000;
