@@ -81,6 +81,49 @@ test("issue asks for what its options say", async (context) => {
   assert.equal(seconds, 30 * 86_400 + 60);
 });
 
+test("S64: a Secret for Kubernetes goes to a file of its own, 0600, and its key nowhere else", async (context) => {
+  const { call, home, folder } = await shellWithAuthority(context);
+  const words = ["issue", "bank", "--format", "k8s-secret", "--namespace", "prod"];
+  words.push("--out", join(folder, "secrets"));
+  const { code, stdout, stderr } = await call(words);
+  assert.equal(code, 0, stderr);
+  const path = join(folder, "secrets/bank/bank-tls.yaml");
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.deepEqual(readdirSync(join(folder, "secrets/bank")), ["bank-tls.yaml"]);
+  const text = readFileSync(path, "utf8");
+  assert.match(
+    text,
+    /^apiVersion: v1\nkind: Secret\ntype: kubernetes.io\/tls\nmetadata:\n {2}name: "bank-tls"\n {2}namespace: "prod"\ndata:\n/,
+  );
+  const value = (name: string): string => {
+    const base64 = new RegExp(`^ {2}${name}: (\\S+)$`, "m").exec(text)?.[1];
+    assert.ok(base64 !== undefined, name);
+    assert.equal((stdout + stderr).includes(base64), false);
+    return Buffer.from(base64, "base64").toString();
+  };
+  const [leaf] = parseCertificatesPem(value("tls\\.crt"));
+  assert.ok(leaf !== undefined && publicKeyMatches(leaf, parsePrivateKey(value("tls\\.key"))));
+  assert.equal(value("ca\\.crt"), readFileSync(join(home, "ca", "handfast-ca.pem"), "utf8"));
+  const again = await call(words);
+  assert.deepEqual([again.code, readFileSync(path, "utf8")], [1, text]);
+});
+
+test("what Kubernetes would not take as a name is wrong use, before anything is issued", async (context) => {
+  const { call } = await shellWithAuthority(context);
+  const before = (await call(["list", "--json"])).stdout;
+  for (const words of [
+    ["issue", "Bank", "--format", "k8s-secret"],
+    ["issue", "a_b", "--format", "k8s-secret"],
+    ["issue", "bank", "--format", "k8s-secret", "--namespace", "Prod\n  x: y"],
+    ["issue", "bank", "--namespace", "prod"],
+  ]) {
+    const { code, stderr } = await call(words);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /^error: .+\nhint: .+\n$/);
+  }
+  assert.equal((await call(["list", "--json"])).stdout, before);
+});
+
 test("an SVID has its SPIFFE id and no other name", async (context) => {
   const { run, home } = await shellWithAuthority(context);
   const { code, stderr } = await run(["issue", "api", "--profile", "svid", "--ttl", "1h"]);

@@ -24,6 +24,8 @@ export type {
   CredentialPaths,
   WriteCredentialOptions,
 } from "./credential-files.ts";
+export { checkKubernetesName, writeKubernetesSecret } from "./kubernetes-secret.ts";
+export type { KubernetesSecretOptions } from "./kubernetes-secret.ts";
 export { renewCredential } from "./renew-credential.ts";
 export type { RenewCredentialOptions } from "./renew-credential.ts";
 

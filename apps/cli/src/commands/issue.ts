@@ -1,10 +1,13 @@
+import { dirname, join } from "node:path";
 import {
   authorityHome,
+  checkKubernetesName,
   openAuthorityHome,
   parseAlternativeName,
   refuseExistingCredential,
   serviceNames,
   writeCredential,
+  writeKubernetesSecret,
 } from "@handfast/ca";
 import type { AlternativeNames, Authority, ServiceName } from "@handfast/ca";
 import { generateKeyPair, parseSpiffeId } from "@handfast/x509";
@@ -22,6 +25,7 @@ import type { CommonOptions, Context } from "../context.ts";
 import { asUsage, namedFiles, withLayoutOptions } from "../credential.ts";
 import type { LayoutOptions, NamedFiles } from "../credential.ts";
 import { parseCount, parseDuration } from "../duration.ts";
+import { UsageError } from "../failure.ts";
 import { passphraseForOpening } from "../passphrase.ts";
 import type { PassphraseOptions } from "../passphrase.ts";
 import { reportIssued } from "../report-issued.ts";
@@ -40,6 +44,8 @@ interface IssueOptions extends CommonOptions, PassphraseOptions, LayoutOptions {
   readonly organizationalUnit?: readonly string[];
   readonly keyAlgorithm?: KeyAlgorithm;
   readonly force?: true;
+  readonly format: "pem" | "k8s-secret";
+  readonly namespace?: string;
 }
 
 /** `handfast issue NAME…`: a certificate and key per name. */
@@ -65,6 +71,15 @@ export function issueCommand(program: Command, context: Context): void {
     .option("--organization <name>", "O of the subject; repeatable", collect)
     .option("--organizational-unit <name>", "OU of the subject; repeatable", collect)
     .addOption(keyAlgorithmOption("of the new key (default: ecdsa-p256)"))
+    .addOption(
+      new Option(
+        "--format <kind>",
+        "k8s-secret: one manifest per name, NAME-tls.yaml, with the key in it",
+      )
+        .choices(["pem", "k8s-secret"])
+        .default("pem"),
+    )
+    .option("--namespace <name>", "of the Secret; whoever applies it says if absent")
     .option("--force", "replace the files of that name that are there")
     .action((names: string[], options: IssueOptions) => issue(names, { options, context }));
   withPassphraseOption(withHomeOptions(withLayoutOptions(command)));
@@ -75,8 +90,11 @@ async function issue(
   { options, context }: { options: IssueOptions; context: Context },
 ): Promise<void> {
   const home = homeOf(context, options);
-  const plans = namedFiles(words, { home, options });
   asUsage(() => checkNameOptions(options));
+  const plans = namedFiles(words, { home, options }).map((plan) => ({
+    ...plan,
+    paths: options.format === "pem" ? plan.paths : secretPaths(plan),
+  }));
   const authority = await openAuthorityHome(home, {
     passphrase: passphraseForOpening(context, options),
     clock: context.now,
@@ -118,13 +136,34 @@ async function issueOne(
     requester: localRequester(),
     ...(validitySeconds === undefined ? {} : { validitySeconds }),
   });
-  await writeCredential(paths, {
+  const contents = {
     chain,
     privateKey,
     roots: await authority.roots(),
     overwrite: options.force === true,
-  });
+  };
+  if (options.format === "pem") {
+    await writeCredential(paths, contents);
+  } else {
+    const { namespace } = options;
+    await writeKubernetesSecret(paths.key, {
+      ...contents,
+      name: secretName(name),
+      ...(namespace === undefined ? {} : { namespace }),
+    });
+  }
   return certificate;
+}
+
+/** The manifest holds certificate, key and bundle, and lies where the certificate would. */
+function secretPaths({ name, paths }: NamedFiles): NamedFiles["paths"] {
+  asUsage(() => checkKubernetesName(secretName(name)));
+  const manifest = join(dirname(paths.certificate), `${secretName(name)}.yaml`);
+  return { certificate: manifest, key: manifest, bundle: manifest };
+}
+
+function secretName(name: ServiceName): string {
+  return `${name}-tls`;
 }
 
 function namesOf(
@@ -142,7 +181,12 @@ function namesOf(
   });
 }
 
-function checkNameOptions({ san = [], spiffeId }: IssueOptions): void {
+function checkNameOptions({ san = [], spiffeId, format, namespace }: IssueOptions): void {
+  if (namespace !== undefined) {
+    if (format !== "k8s-secret")
+      throw new UsageError("--namespace is of a Secret", "add --format k8s-secret");
+    checkKubernetesName(namespace);
+  }
   san.forEach(parseAlternativeName);
   if (typeof spiffeId === "string") parseSpiffeId(spiffeId);
 }
