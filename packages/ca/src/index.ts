@@ -56,6 +56,8 @@ export type { CrlPlace, TrustBundle } from "./bundle.ts";
 // who asks an authority that is online
 export { enrolOnline } from "./client/enrol-online.ts";
 export type { EnrolOnlineOptions } from "./client/enrol-online.ts";
+export { crlFromAuthority } from "./client/crl-from-authority.ts";
+export type { AuthorityCrlOptions } from "./client/crl-from-authority.ts";
 export { createAuthorityClient, renewOnline } from "./client/authority-client.ts";
 export type {
   AuthorityClient,

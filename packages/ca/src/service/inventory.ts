@@ -53,7 +53,12 @@ export function inventoryMethods(
         requester,
         onlyThis,
       });
-      await crls.publish();
+      // The list ends the connections of whoever is on it: this caller, perhaps, who awaits an answer.
+      if (revoked.some((one) => one.fingerprint === peer.fingerprint)) {
+        setImmediate(() => void crls.publish().catch(() => undefined)); // told, and tried again
+      } else {
+        await crls.publish();
+      }
       return { revoked: revoked.map((one) => recordToWire(one, clock())) };
     },
     async find(request, caller) {

@@ -801,7 +801,8 @@ export const Authority: GenService<{
   },
   /**
    * Revokes a certificate and what was renewed from it: one of the caller's own identity, or any if the
-   * admin policy lets the caller. Lists that say so are published before this returns.
+   * admin policy lets the caller. Lists that say so are published before this returns, or, where the
+   * certificate is the one that the caller calls with, right after.
    *
    * PERMISSION_DENIED: not the caller's own, or there is no such certificate.
    *
