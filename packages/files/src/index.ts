@@ -11,6 +11,8 @@ export { watchFile } from "./watch-file.ts";
 export type { WatchFileOptions } from "./watch-file.ts";
 export { watchDirectory } from "./watch-directory.ts";
 export type { DirectoryChanges, WatchDirectoryOptions } from "./watch-directory.ts";
+export { watchDirectoryChanges } from "./watch-directory-changes.ts";
+export type { WatchDirectoryChangesOptions } from "./watch-directory-changes.ts";
 export type { CheckResult, FileWatch, WatchOptions } from "./watch-loop.ts";
 
 // Writing

@@ -98,7 +98,8 @@ export function watchDirectory(path: string, options: WatchDirectoryOptions): Fi
   return startWatchLoop({ directory: resolve(path), look }, options);
 }
 
-async function namesIn(path: string, options: ReadDirectoryOptions): Promise<string[]> {
+/** The names that count, sorted. */
+export async function namesIn(path: string, options: ReadDirectoryOptions): Promise<string[]> {
   const maxFiles = requireLimit(options.maxFiles ?? 1000);
   const include = options.include ?? (() => true);
   const names: string[] = [];

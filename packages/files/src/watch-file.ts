@@ -1,6 +1,7 @@
-import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { FilesError } from "./errors.ts";
+import { seemsUntouched, signatureOf } from "./file-signature.ts";
+import type { Look } from "./file-signature.ts";
 import { readBounded, readError, requireLimit } from "./read-bounded.ts";
 import { startWatchLoop } from "./watch-loop.ts";
 import type { CheckResult, FileWatch, Teller, WatchOptions } from "./watch-loop.ts";
@@ -60,38 +61,3 @@ export function watchFile(path: string, options: WatchFileOptions): FileWatch {
 
   return startWatchLoop({ directory: dirname(resolve(path)), look }, options);
 }
-
-interface Signature {
-  readonly text: string;
-  readonly bytes: number;
-  /** When contents or attributes last changed, in ms since 1970. */
-  readonly changedMs: number;
-}
-
-interface Look {
-  readonly signature: Signature;
-  readonly startedMs: number;
-}
-
-async function signatureOf(path: string): Promise<Signature> {
-  const stats = await stat(path, { bigint: true });
-  return {
-    text: `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}:${stats.ctimeNs}`,
-    bytes: Number(stats.size),
-    changedMs: Number(stats.ctimeMs > stats.mtimeMs ? stats.ctimeMs : stats.mtimeMs),
-  };
-}
-
-/**
- * Small files are simply read again. A large one is skipped if its attributes are the same and the
- * last look began well after its last change: time stamps are too coarse to tell two changes in
- * one tick apart.
- */
-function seemsUntouched(now: Signature, before: Look | undefined): boolean {
-  if (before === undefined || now.bytes <= alwaysReadBytes) return false;
-  if (now.text !== before.signature.text) return false;
-  return before.startedMs - before.signature.changedMs > stampTickMs;
-}
-
-const alwaysReadBytes = 1024 * 1024;
-const stampTickMs = 2000;

@@ -1,4 +1,4 @@
-import { readDirectoryBounded, watchDirectory } from "@handfast/files";
+import { readDirectoryBounded, watchDirectoryChanges } from "@handfast/files";
 
 import { createCrlStore } from "./crl-store.ts";
 import type { Offer } from "./crl-store.ts";
@@ -42,7 +42,11 @@ export function crlFromDirectory(directory: string, options: CrlOptions): Revoca
         return [...files].map(([name, bytes]) => ({ name, bytes }));
       },
       watch(changed) {
-        const watch = watchDirectory(directory, { ...limits, onChange: changed, onError: changed });
+        const watch = watchDirectoryChanges(directory, {
+          ...limits,
+          onChange: changed,
+          onError: changed,
+        });
         return () => watch.close();
       },
     },

@@ -2,12 +2,14 @@
 import { parentPort } from "node:worker_threads";
 
 import { parseCertificate, parseCrl } from "@handfast/x509";
+import type { CrlParts } from "@handfast/x509";
 
 import { reasonOf } from "./errors.ts";
 import type { CrlAnswer, CrlJob } from "./read-crl.ts";
 
 parentPort?.once("message", ({ bytes, issuers }: CrlJob) => {
-  parentPort?.postMessage(work(bytes, issuers));
+  const answer = work(bytes, issuers);
+  parentPort?.postMessage(answer, "parts" in answer ? buffersOf(answer.parts) : []);
 });
 
 function work(bytes: Uint8Array, issuers: readonly Uint8Array[]): CrlAnswer {
@@ -18,4 +20,11 @@ function work(bytes: Uint8Array, issuers: readonly Uint8Array[]): CrlAnswer {
   } catch (thrown) {
     return { reason: reasonOf(thrown) };
   }
+}
+
+/** What need not be copied into the other thread: buffers that hold nothing else. */
+function buffersOf({ der, index }: CrlParts): ArrayBuffer[] {
+  return [der, index.table, index.tags].flatMap(({ buffer, byteLength }) =>
+    buffer instanceof ArrayBuffer && buffer.byteLength === byteLength ? [buffer] : [],
+  );
 }
