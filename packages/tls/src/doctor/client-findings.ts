@@ -147,10 +147,12 @@ function refusedWith(second: Probe, grounds: ClientGrounds): readonly Finding[] 
   // No reason was given: what we see of our own side first.
   const fault = ownFault(grounds);
   const guesses = [
-    ...(fault === undefined
+    ...(fault === undefined || fault.code === "CLIENT_CA_UNKNOWN"
       ? []
       : [finding(fault.code, { words, detail: fault.detail, certainty: "likely" })]),
-    ...(foreignToServer(grounds) ? caFindings(grounds, detail, "likely") : []),
+    ...(foreignToServer(grounds) || fault?.code === "CLIENT_CA_UNKNOWN"
+      ? caFindings(grounds, detail, "likely")
+      : []),
   ];
   const certainty = guesses.length === 0 ? "likely" : "possible";
   return [...guesses, finding("CLIENT_REFUSED", { words, detail, certainty })];
@@ -227,6 +229,8 @@ function unread(text: string): Reading {
 }
 
 const byReason: Partial<Readonly<Record<ChainReason, AilmentCode>>> = {
+  // The bundle that the server was verified with: the usual thing is that both sides have the same.
+  CERTIFICATE_AUTHORITY_INVALID: "CLIENT_CA_UNKNOWN",
   CERTIFICATE_EXPIRED: "CLIENT_EXPIRED",
   CERTIFICATE_NOT_YET_VALID: "CLIENT_NOT_YET_VALID",
   CERTIFICATE_WRONG_PURPOSE: "CLIENT_WRONG_PURPOSE",
