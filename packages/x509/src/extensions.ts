@@ -210,6 +210,11 @@ export function noRevocationAvailableExtension(): DerValue {
   return extension(ENCODED.noRevocationAvailable, false, Uint8Array.of(TAG.null, 0));
 }
 
+/** RFC 8737 3: critical, so that nobody takes the certificate for an ordinary one. */
+export function acmeIdentifierExtension(digest: Uint8Array): DerValue {
+  return extension(ENCODED.acmeIdentifier, true, octetString(digest));
+}
+
 /** RFC 6960 4.2.2.2.1: the value is NULL. */
 export function ocspNoCheckExtension(): DerValue {
   return extension(ENCODED.ocspNoCheck, false, Uint8Array.of(TAG.null, 0));
@@ -358,6 +363,7 @@ const ENCODED = {
   authorityInformationAccess: oid(OID.authorityInformationAccess),
   certificatePolicies: oid(OID.certificatePolicies),
   noRevocationAvailable: oid(OID.noRevocationAvailable),
+  acmeIdentifier: oid(OID.acmeIdentifier),
   ocspNoCheck: oid(OID.ocspNoCheck),
   accessOcsp: oid(OID.accessOcsp),
   accessCaIssuers: oid(OID.accessCaIssuers),

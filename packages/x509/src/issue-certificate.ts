@@ -13,6 +13,7 @@ import {
 } from "./der.ts";
 import { X509Error } from "./errors.ts";
 import {
+  acmeIdentifierExtension,
   authorityInformationExtension,
   authorityKeyIdentifierExtension,
   basicConstraintsExtension,
@@ -71,6 +72,8 @@ export interface CertificateRequestedContents {
   readonly issuerUrls?: readonly string[];
   /** RFC 9608, for short-lived leaves; never beside `crlUrls` or `ocspUrls`. */
   readonly noRevocationAvailable?: boolean;
+  /** 32 octets: makes it the answer to an ACME challenge over TLS (RFC 8737 3), and to nothing else. */
+  readonly acmeIdentifier?: Uint8Array;
 }
 
 /** Contents and who signs: an issuer (prepared or not), or the subject's own key. */
@@ -238,6 +241,9 @@ function checkContents(options: IssueCertificateOptions, rules: ProfileRules): v
     );
   }
   if (rules.spiffeOnly) checkSvid(names);
+  if (options.acmeIdentifier && options.acmeIdentifier.length !== 32) {
+    throw new TypeError(`acmeIdentifier must have 32 octets, got ${options.acmeIdentifier.length}`);
+  }
   const pointers = (options.crlUrls?.length ?? 0) + (options.ocspUrls?.length ?? 0);
   if (options.noRevocationAvailable && (pointers > 0 || rules.ca)) {
     throw refused("noRevocationAvailable is for leaves without CRL and OCSP addresses (RFC 9608)");
@@ -282,6 +288,7 @@ function moreExtensions(options: IssueCertificateOptions, rules: ProfileRules): 
   }
   if (options.noRevocationAvailable) list.push(noRevocationAvailableExtension());
   if (rules.ocspNoCheck) list.push(ocspNoCheckExtension());
+  if (options.acmeIdentifier) list.push(acmeIdentifierExtension(options.acmeIdentifier));
   return list;
 }
 

@@ -51,6 +51,7 @@ export const OID = {
   noRevocationAvailable: "2.5.29.56",
   authorityInformationAccess: "1.3.6.1.5.5.7.1.1",
   subjectInformationAccess: "1.3.6.1.5.5.7.1.11",
+  acmeIdentifier: "1.3.6.1.5.5.7.1.31",
   ocspNoCheck: "1.3.6.1.5.5.7.48.1.5",
   // access methods
   accessOcsp: "1.3.6.1.5.5.7.48.1",

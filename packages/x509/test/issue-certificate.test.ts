@@ -257,3 +257,24 @@ function weakRsaKey(): Uint8Array {
 
 const WEAK_RSA_KEY =
   "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDpTKTqpUxPz4td+Rz4vBUdq7SPpBrxbyOI1oxWaj2LyYpQqorq4sIdl6TD3n2I+hffZ+FHCQQZbeKwtf2lpUJwMXMQnnkyoSREiXkHbNiNe4u2Xv2xEAsMVYkvA5S8+3OhFsCcsqnMZpRSjhAQwUPcJXU9J6Ao7tsv8U6HjfSUpQIDAQAB";
+
+test("RFC 8737: the certificate of an ACME challenge carries its digest, critical and in DER", () => {
+  const { publicKey, privateKey } = generateKeyPair();
+  const acmeIdentifier = new Uint8Array(32).fill(7);
+  const contents = {
+    profile: "server",
+    subject: createName([]),
+    subjectAltNames: { dns: ["api.bank.example"] },
+    publicKey,
+    issuer: "self",
+    privateKey,
+    notBefore: new Date("2026-01-01T00:00:00Z"),
+    notAfter: new Date("2026-01-02T00:00:00Z"),
+  } as const;
+  const { extensions } = issueCertificate({ ...contents, acmeIdentifier });
+  const own = extensions.find(({ oid }) => oid === "1.3.6.1.5.5.7.1.31");
+  assert.equal(own?.critical, true);
+  assert.deepEqual([...(own?.value ?? [])], [0x04, 0x20, ...acmeIdentifier]);
+  const short = () => issueCertificate({ ...contents, acmeIdentifier: new Uint8Array(31) });
+  assert.throws(short, TypeError);
+});

@@ -25,8 +25,8 @@ export function readAccountJwk(value: unknown): AccountJwk {
   ) {
     throw new AcmeProblem("malformed", "jwk must hold a public key, and this one holds a secret");
   }
-  const kind =
-    String(given["kty"]) in membersOf ? (given["kty"] as keyof typeof membersOf) : undefined;
+  const { kty } = given;
+  const kind = kty === "EC" || kty === "OKP" || kty === "RSA" ? kty : undefined;
   if (kind === undefined) throw unsuitable("must be an EC, OKP or RSA key");
   const entries = membersOf[kind].map((member) => {
     const text = given[member];

@@ -62,8 +62,8 @@ function presentedCertificate(socket: Socket, identifier: Identifier): Promise<U
       } else {
         resolve(certificate.raw);
       }
-      secured.destroy();
     });
+    secured.once("secureConnect", () => secured.destroy());
     secured.once("error", (error) => reject(new ValidationFailure("tls", error.message)));
     secured.once("close", () => reject(new ValidationFailure("tls", "the connection was closed")));
   });
