@@ -6,16 +6,20 @@ export interface Driver {
   wake(): void;
 }
 
-/** Binds a connection to a socket: the driver of the README, for tests. */
+/** Binds a connection to a socket: the least that a driver has to do, for tests and benchmarks. */
 export function drive(socket: Duplex, connection: Connection): Driver {
   let writable = true;
+  let peerEnded = false;
   let scheduled = false;
   let timer: NodeJS.Timeout | undefined;
   let timerAt = Infinity;
 
   const flush = (): void => {
     scheduled = false;
-    while (writable && !socket.destroyed) {
+    if (socket.destroyed) {
+      return;
+    }
+    while (writable && !peerEnded) {
       const output = connection.takeOutput(performance.now());
       if (output === undefined) {
         break;
@@ -24,9 +28,10 @@ export function drive(socket: Duplex, connection: Connection): Driver {
     }
     if (connection.phase === "closed") {
       clearTimeout(timer);
-      socket.end();
-      // A peer that does not close its side in turn is not waited for.
-      setTimeout(() => socket.destroy(), 500).unref();
+      // With the buffer full there may be more to write: the end comes when it has drained.
+      if (writable || peerEnded) {
+        socket.end();
+      }
       return;
     }
     const due = connection.nextTickAt;
@@ -42,27 +47,35 @@ export function drive(socket: Duplex, connection: Connection): Driver {
     connection.tick(performance.now());
     flush();
   };
+  const wake = (): void => {
+    if (!scheduled) {
+      scheduled = true;
+      setImmediate(flush);
+    }
+  };
+  const ended = (cause?: unknown): void => {
+    connection.transportEnded(performance.now(), cause);
+    wake();
+  };
   socket.on("data", (chunk: Buffer) => {
     connection.receive(chunk, performance.now());
-    flush();
+    // Not at once: what handlers answer before the next turn of the event loop goes into the same write.
+    wake();
   });
   socket.on("drain", () => {
     writable = true;
     flush();
   });
-  socket.on("error", (error) => connection.transportEnded(performance.now(), error));
-  socket.on("end", () => socket.end());
+  socket.on("error", ended);
+  socket.on("end", () => {
+    // A write to a peer that has ended its side fails the socket.
+    peerEnded = true;
+    ended();
+  });
   socket.on("close", () => {
     clearTimeout(timer);
-    connection.transportEnded(performance.now());
+    ended();
   });
   flush();
-  return {
-    wake: () => {
-      if (!scheduled) {
-        scheduled = true;
-        setImmediate(flush);
-      }
-    },
-  };
+  return { wake };
 }

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tls from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { createConnection, encodeHeaderBlock } from "@handfast/http2";
 import type {
   ClientConnection,
@@ -17,6 +18,7 @@ import type {
   StreamReset,
 } from "@handfast/http2";
 import { drive } from "./driver.ts";
+import type { Driver } from "./driver.ts";
 
 // Machines on real TLS connections, for what only other implementations can show.
 
@@ -52,7 +54,9 @@ export interface EchoServer {
   readonly port: number;
   /** How the connections that ended did, oldest first. */
   readonly ends: (Http2Error | undefined)[];
-  readonly connections: Set<ServerConnection>;
+  /** Gives a command to each connection. */
+  command(action: (connection: ServerConnection) => void): void;
+  /** Cuts what is open, and does not wait for any peer. */
   close(): Promise<void>;
 }
 
@@ -71,7 +75,8 @@ export async function listenEcho(
   certificate: Certificate,
   settings: Settings = {},
 ): Promise<EchoServer> {
-  const connections = new Set<ServerConnection>();
+  const connections = new Map<ServerConnection, Driver>();
+  const sockets = new Set<TLSSocket>();
   const ends: (Http2Error | undefined)[] = [];
   const server = tls.createServer({
     cert: certificate.cert,
@@ -84,18 +89,24 @@ export async function listenEcho(
       ends.push(error);
       connections.delete(connection);
     });
-    connections.add(connection);
-    drive(socket, connection);
+    connections.set(connection, drive(socket, connection));
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return {
     port: (server.address() as AddressInfo).port,
     ends,
-    connections,
+    command: (action) => {
+      for (const [connection, driver] of connections) {
+        action(connection);
+        driver.wake();
+      }
+    },
     close: async () => {
-      for (const connection of connections) {
-        connection.abort();
+      for (const socket of sockets) {
+        socket.destroy();
       }
       server.close();
       await once(server, "close");
@@ -160,7 +171,10 @@ export interface EchoClient {
   readonly connection: Connection;
   /** Sends a request and waits for all of its answer; rejects with the reset. */
   ask(fields: Fields, body?: Uint8Array): Promise<Answer>;
+  /** Ends the connection in order, and waits until it has ended. */
   close(): Promise<void>;
+  /** Ends it at once. */
+  cut(): void;
 }
 
 interface Question {
@@ -218,6 +232,7 @@ export async function connectClient(port: number, certificate: Certificate): Pro
       driver.wake();
       await once(socket, "close");
     },
+    cut: () => void socket.destroy(),
   };
 }
 

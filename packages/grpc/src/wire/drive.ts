@@ -20,20 +20,26 @@ export interface DriveOptions {
 /**
  * Binds a connection to a connected socket, for good: the socket's bytes go in, the output goes out in one
  * write per turn however many calls it serves, and one timer brings the time. The machine bounds what
- * waits; while the socket is full nothing more is taken of it. When the connection ends, what it still
- * has to say is written, and the socket is ended, and destroyed if its peer does not follow within
- * a second. What still arrives meanwhile is read and dropped: a socket destroyed with unread bytes
- * resets, and a reset loses the last words.
+ * waits; while the socket is full nothing more is taken of it.
+ *
+ * When the connection ends, what it still has to say is written, and only then is the socket ended. The
+ * peer may take a while to read it, so the socket is destroyed only when the peer has shown no sign of
+ * life for five seconds, or after thirty; what still arrives meanwhile is read and dropped. (A socket
+ * destroyed with unread bytes resets, and a reset loses the last words.) Once the peer has ended its
+ * side, nothing is written any more: Node would fail the socket with EPIPE.
  */
 export function drive(socket: Duplex, connection: Connection, options: DriveOptions = {}): Driver {
   let writable = true;
   let scheduled = false;
-  let ending = false;
+  let peerEnded = false;
   let timer: NodeJS.Timeout | undefined;
   let timerAt = Infinity;
+  let silence: NodeJS.Timeout | undefined;
+  let longest: NodeJS.Timeout | undefined;
   let keepsAlive = true;
 
   socket.on("data", (chunk: Buffer) => {
+    if (longest !== undefined) awaitLife();
     try {
       connection.receive(chunk, performance.now());
     } finally {
@@ -43,12 +49,16 @@ export function drive(socket: Duplex, connection: Connection, options: DriveOpti
   });
   socket.on("drain", () => {
     writable = true;
+    if (longest !== undefined) awaitLife();
     flush();
   });
   socket.on("error", (error) => ended(error));
-  socket.on("end", () => ended());
+  socket.on("end", () => {
+    peerEnded = true;
+    ended();
+  });
   socket.on("close", () => {
-    clearTimeout(timer);
+    for (const pending of [timer, silence, longest]) clearTimeout(pending);
     ended();
   });
   wake();
@@ -68,7 +78,7 @@ export function drive(socket: Duplex, connection: Connection, options: DriveOpti
   function flush(): void {
     scheduled = false;
     if (socket.destroyed) return;
-    while (writable) {
+    while (writable && !peerEnded) {
       const output = connection.takeOutput(performance.now());
       if (output === undefined) break;
       writable = socket.write(output, () => connection.giveBack(output));
@@ -99,13 +109,19 @@ export function drive(socket: Duplex, connection: Connection, options: DriveOpti
   }
 
   function end(): void {
-    if (!ending) {
-      ending = true;
+    if (longest === undefined) {
       clearTimeout(timer);
-      timer = setTimeout(() => socket.destroy(), lingerMs).unref();
+      longest = setTimeout(() => socket.destroy(), longestLingerMs).unref();
+      awaitLife();
     }
-    // With the buffer full, the rest goes when it has drained, if that is before the linger is over.
-    if (writable) socket.end();
+    if (options.unrefWhenIdle === true) keepAlive(false);
+    // With the buffer full, the rest goes when it has drained.
+    if (writable || peerEnded) socket.end();
+  }
+
+  function awaitLife(): void {
+    clearTimeout(silence);
+    silence = setTimeout(() => socket.destroy(), lingerMs).unref();
   }
 
   function keepAlive(wanted: boolean): void {
@@ -117,5 +133,6 @@ export function drive(socket: Duplex, connection: Connection, options: DriveOpti
   }
 }
 
-const lingerMs = 1_000;
+const lingerMs = 5_000;
+const longestLingerMs = 30_000;
 const maxTimerMs = 2 ** 31 - 1;
