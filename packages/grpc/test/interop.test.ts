@@ -3,7 +3,13 @@
 import { describe, test } from "node:test";
 import type { InteropClient } from "./interop/call.ts";
 import { interopCases } from "./interop/cases.ts";
-import { dialAdaptedJs, dialPlainJs, serveAdaptedJs, servePlainJs } from "./interop/grpc-js.ts";
+import {
+  dialAdaptedJs,
+  dialPlainJs,
+  serveAdaptedJs,
+  serveCredentialedJs,
+  servePlainJs,
+} from "./interop/grpc-js.ts";
 import type { InteropServer } from "./interop/grpc-js.ts";
 import { dialOurs } from "./interop/ours.ts";
 import { serve } from "./fixtures.ts";
@@ -22,6 +28,11 @@ const pairs: readonly Pair[] = [
     name: "grpc-js by grpcChannelCredentials, grpc-js by serveGrpcJs",
     serve: serveAdaptedJs,
     dial: dialAdaptedJs,
+  },
+  {
+    name: "our client, grpc-js by grpcServerCredentials",
+    serve: serveCredentialedJs,
+    dial: dialOurs,
   },
 ];
 

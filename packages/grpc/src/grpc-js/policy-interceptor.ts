@@ -2,8 +2,7 @@ import { ServerInterceptingCall, status as statuses } from "@grpc/grpc-js";
 import type { ServerInterceptor } from "@grpc/grpc-js";
 import { createAuthoriser } from "../interceptors/authorise.ts";
 import type { DecidableCall, DecisionEvent, ServerPolicy } from "../interceptors/authorise.ts";
-import type { GrpcError } from "../errors.ts";
-import { Metadata } from "../metadata.ts";
+import { GrpcError } from "../errors.ts";
 import { connectionPrincipal } from "../principal.ts";
 import type { GateOutcome } from "../server/interceptor.ts";
 import { requestIdOf } from "../server/call.ts";
@@ -20,7 +19,7 @@ export interface PolicyInterceptorOptions {
 
 /**
  * A plain interceptor for servers of grpc-js that decides each call by a policy, before anything of its
- * body is read; for servers that serveGrpcJs serves. When a live policy changes, open calls are decided
+ * body is read; for servers of serveGrpcJs or grpcServerCredentials. When a live policy changes, open calls are decided
  * again.
  */
 export function policyInterceptor(
@@ -42,7 +41,12 @@ export function policyInterceptor(
         next({
           onReceiveMetadata(headers, deliver) {
             const peer = peerOf(call);
-            const requestHeaders = fromJs(headers) ?? new Metadata();
+            const requestHeaders = fromJs(headers);
+            // A policy that sees less than was sent could be got round by what it does not see (S39).
+            if (requestHeaders === undefined) {
+              end(new GrpcError("INTERNAL", "a request header has bytes that may not travel"));
+              return;
+            }
             decided = {
               method: method.path,
               caller: peer,

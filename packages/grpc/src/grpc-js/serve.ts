@@ -1,24 +1,9 @@
-import {
-  ServerCredentials,
-  ServerInterceptingCall,
-  experimental,
-  status as statuses,
-} from "@grpc/grpc-js";
-import type { Server, ServerInterceptingCallInterface } from "@grpc/grpc-js";
-import type {
-  ListenAddress,
-  LiveProtocol,
-  MutualTls,
-  Protocol,
-  Refusal,
-  Session,
-  VerifiedPeer,
-} from "@handfast/tls";
-import type { Duplex } from "node:stream";
+import { ServerCredentials, experimental } from "@grpc/grpc-js";
+import type { Server } from "@grpc/grpc-js";
+import type { ListenAddress, LiveProtocol, MutualTls, Protocol } from "@handfast/tls";
 import { createRefuser } from "../server/refuser.ts";
-import { toJs } from "./metadata.ts";
-import { Metadata } from "../metadata.ts";
-import { authContextOf } from "./peer.ts";
+import { createJudgedConnection } from "./judged-connection.ts";
+import type { JudgedSocket } from "./judged-connection.ts";
 
 /** Where a server of grpc-js listens, and whether it asks for client certificates (default: required). */
 export type ServeGrpcJsOptions = ListenAddress & {
@@ -57,71 +42,20 @@ export async function serveGrpcJs(
   };
 }
 
-interface Connection {
-  readonly socket: Duplex;
-  readonly peer: VerifiedPeer | undefined;
-  readonly session: Session;
-}
-
 /** Hands a judged socket to the server, with an injector of its own so that its calls are known. */
-function inject(server: Server, { socket, peer, session }: Connection): LiveProtocol {
-  const calls = new Set<ServerInterceptingCallInterface>();
-  const authContext = authContextOf(peer);
-  let refused: Refusal | undefined;
-
-  class PeerCall extends ServerInterceptingCall {
-    readonly #call: ServerInterceptingCallInterface;
-
-    constructor(call: ServerInterceptingCallInterface) {
-      super(call, { start: (next) => next({ onCancel: () => calls.delete(call) }) });
-      this.#call = call;
-    }
-
-    override start(listener: Parameters<ServerInterceptingCall["start"]>[0]): void {
-      // After a change of trust or revocation this judges the peer again (S11).
-      if (!session.admitted()) {
-        endRefused(this.#call, refused);
-        return;
-      }
-      calls.add(this.#call);
-      super.start(listener);
-    }
-
-    override getAuthContext(): ReturnType<ServerInterceptingCall["getAuthContext"]> {
-      return authContext;
-    }
-  }
-
+function inject(server: Server, judged: JudgedSocket): LiveProtocol {
+  const { socket } = judged;
+  const goodbye = (): void => {
+    socket.off("close", goodbye);
+    injector.destroy();
+  };
+  const connection = createJudgedConnection(judged, goodbye);
   const credentials = experimental.createServerCredentialsWithInterceptors(
     ServerCredentials.createInsecure(),
-    [(_method, call) => new PeerCall(call)],
+    [(_method, call) => connection.intercept(call)],
   );
   const injector = server.createConnectionInjector(credentials);
   injector.injectConnection(socket);
-  const drain = (): void => {
-    socket.off("close", drain);
-    injector.destroy();
-  };
-  socket.once("close", drain);
-
-  return {
-    activity: () => ({ callsInFlight: calls.size }),
-    drain(reason) {
-      if (reason.kind === "refused") {
-        refused = reason.refusal;
-        if (refused.code === "CERTIFICATE_REVOKED") {
-          for (const call of calls) endRefused(call, refused);
-        }
-      }
-      drain();
-    },
-  };
-}
-
-function endRefused(call: ServerInterceptingCallInterface, refusal: Refusal | undefined): void {
-  call.sendStatus({
-    code: statuses.UNAUTHENTICATED,
-    details: refusal === undefined ? "not admitted" : `${refusal.code}: ${refusal.publicMessage}`,
-    metadata: toJs(new Metadata(refusal && { "handfast-refusal": refusal.code })),
-  });
+  socket.once("close", goodbye);
+  return connection;
 }

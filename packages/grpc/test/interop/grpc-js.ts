@@ -34,7 +34,11 @@ import type {
   StreamingInputCallResponse,
   StreamingOutputCallRequest,
 } from "../../src/gen/grpc/testing/test_pb.ts";
-import { grpcChannelCredentials, serveGrpcJs } from "../../src/grpc-js/index.ts";
+import {
+  grpcChannelCredentials,
+  grpcServerCredentials,
+  serveGrpcJs,
+} from "../../src/grpc-js/index.ts";
 import { TestService } from "../../src/testing/index.ts";
 import { aliceIdentity, authority, bankIdentity, runtime } from "../fixtures.ts";
 import { createPipe, initialEntry, trailingEntry } from "./call.ts";
@@ -86,11 +90,7 @@ export async function servePlainJs(): Promise<InteropServer> {
     ],
     true,
   );
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync("localhost:0", credentials, (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    );
-  });
+  const port = await bindJs(server, credentials);
   return {
     target: `localhost:${port}`,
     [Symbol.asyncDispose]: () => Promise.resolve(server.forceShutdown()),
@@ -112,6 +112,29 @@ export async function serveAdaptedJs(): Promise<InteropServer> {
       await tls.mtls.close();
     },
   };
+}
+
+/** grpc-js that binds by itself, with grpcServerCredentials. */
+export async function serveCredentialedJs(): Promise<InteropServer> {
+  const tls = await runtime(bankIdentity);
+  const server = interopServer();
+  const port = await bindJs(server, grpcServerCredentials(tls.mtls));
+  return {
+    target: `localhost:${port}`,
+    async [Symbol.asyncDispose]() {
+      server.forceShutdown();
+      await tls.mtls.close();
+    },
+  };
+}
+
+/** Binds a server of grpc-js to a free port of localhost. */
+export function bindJs(server: Server, credentials: ServerCredentials): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync("localhost:0", credentials, (error, port) =>
+      error === null ? resolve(port) : reject(error),
+    );
+  });
 }
 
 /** grpc-js as it is, with its own mutual TLS. */
