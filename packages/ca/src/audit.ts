@@ -16,7 +16,10 @@ interface AuditedAct {
     | "revoke"
     | "create-token"
     | "create-external-account"
-    | "withdraw-external-account";
+    | "withdraw-external-account"
+    | "prepare-rotation"
+    | "activate-rotation"
+    | "retire-rotation";
   readonly requester: string;
 }
 
@@ -60,7 +63,8 @@ export function revokedFields(records: readonly CertificateRecord[]): readonly R
   }));
 }
 
-function namingFields({
+/** What tells one certificate from all others. */
+export function namingFields({
   fingerprint,
   serialNumber,
 }: Pick<Certificate, "fingerprint" | "serialNumber">): RecordFields {

@@ -11,7 +11,7 @@ import type {
   ExternalAccountRequest,
   WithdrawExternalAccountRequest,
 } from "./acme/external-accounts.ts";
-import { audited, issuedFields, revokedFields } from "./audit.ts";
+import { audited, issuedFields, namingFields, revokedFields } from "./audit.ts";
 import type { AuditTrail } from "./audit.ts";
 import { crlNumbers, trustBundle } from "./bundle.ts";
 import type { CrlPlace, TrustBundle } from "./bundle.ts";
@@ -24,13 +24,27 @@ import { createIssuers } from "./issuers.ts";
 import type { KeyStore } from "./keys.ts";
 import { defaultProfiles } from "./profiles.ts";
 import type { LeafProfile } from "./profiles.ts";
+import { prune } from "./prune.ts";
+import type { PruneRule } from "./prune.ts";
 import { publishCrls } from "./publish-crl.ts";
 import type { PublishCrlRequest, PublishedCrl } from "./publish-crl.ts";
 import { renew } from "./renew.ts";
 import type { RenewRequest } from "./renew.ts";
 import { revoke } from "./revoke.ts";
 import type { RevokeRequest } from "./revoke.ts";
-import type { CertificateQuery, CertificateRecord, CrlRecord, Store } from "./store/store.ts";
+import { activateRotation } from "./rotation/activate.ts";
+import type { ActivateRotationRequest } from "./rotation/activate.ts";
+import { prepareRotation } from "./rotation/prepare.ts";
+import type { PreparedRotation, PrepareRotationRequest } from "./rotation/prepare.ts";
+import { retireRotation } from "./rotation/retire.ts";
+import type { RetiredRotation, RetireRotationRequest } from "./rotation/retire.ts";
+import type {
+  CertificateQuery,
+  CertificateRecord,
+  CrlRecord,
+  IssuerRecord,
+  Store,
+} from "./store/store.ts";
 import type { Workshop } from "./workshop.ts";
 
 /** What an authority is made of. */
@@ -110,10 +124,29 @@ export interface Authority {
   latestCrl(issuer: string): Promise<CrlRecord | undefined>;
   /** The inventory, newest first. @throws CaError of the store */
   find(query?: Omit<CertificateQuery, "now">): Promise<readonly CertificateRecord[]>;
-  /** What peers trust: the certificates of the roots that are not retired. */
+  /** What peers trust: the certificates of the roots that are not retired, oldest first. */
   roots(): Promise<readonly Certificate[]>;
   /** The same with the sequence that clients compare. @throws CaError of the store */
   bundle(): Promise<TrustBundle>;
+  /** The authority's own keys and where they stand. @throws CaError of the store */
+  issuers(): Promise<readonly IssuerRecord[]>;
+  /**
+   * Makes the next generation of keys, trusted from now on and not in use. Sign lists of both roles
+   * and spread the bundle before the next step.
+   *
+   * @throws CaError ROTATION_REFUSED, KEY_NOT_FOUND (it needs the root's key), and the others of the
+   * key store and the store
+   */
+  prepareRotation(request: PrepareRotationRequest): Promise<PreparedRotation>;
+  /** Takes them into use; gives the keys in use. @throws CaError ROTATION_REFUSED, … */
+  activateRotation(request: ActivateRotationRequest): Promise<readonly IssuerRecord[]>;
+  /** Ends the trust in the old ones. @throws CaError ROTATION_REFUSED, KEY_NOT_FOUND, … */
+  retireRotation(request: RetireRotationRequest): Promise<RetiredRotation>;
+  /**
+   * Forgets what ended long ago: certificates, with their revocations, whose end is further back
+   * than the rule says. Gives how many. @throws CaError of the store
+   */
+  prune(rule?: PruneRule): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -188,6 +221,27 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
       return roots.map(({ certificate }) => certificate);
     },
     bundle: () => trustBundle(workshop),
+    issuers: () => store.issuers(),
+    prepareRotation(request): Promise<PreparedRotation> {
+      const act = { action: "prepare-rotation", requester: request.requester } as const;
+      const fieldsOf = ({ root, issuing, cross }: PreparedRotation) =>
+        [root, issuing, cross].flatMap((made) => (made ? [namingFields(made)] : []));
+      return audited(audit, { act, fieldsOf }, () => prepareRotation(workshop, { request, keys }));
+    },
+    activateRotation(request): Promise<readonly IssuerRecord[]> {
+      const act = { action: "activate-rotation", requester: request.requester } as const;
+      const fieldsOf = (active: readonly IssuerRecord[]) => active.map(({ name }) => ({ name }));
+      return audited(audit, { act, fieldsOf }, () => activateRotation(workshop, request));
+    },
+    retireRotation(request): Promise<RetiredRotation> {
+      const act = { action: "retire-rotation", requester: request.requester } as const;
+      const fieldsOf = ({ retired, revoked }: RetiredRotation) => [
+        ...retired.map(({ name }) => ({ name })),
+        ...revokedFields(revoked),
+      ];
+      return audited(audit, { act, fieldsOf }, () => retireRotation(workshop, request));
+    },
+    prune: (rule) => prune(workshop, rule),
     close: () => store.close(),
   };
 }

@@ -6,7 +6,7 @@ export interface TrustBundle {
   /** Grows with each change: a client takes a bundle only if its sequence is higher (security.md S50). */
   readonly sequence: number;
   readonly trustDomain: string;
-  /** The roots that are not retired. */
+  /** The roots that are not retired, oldest first. */
   readonly roots: readonly Certificate[];
 }
 
@@ -16,10 +16,11 @@ export async function trustBundle({
   issuers,
   trustDomain,
 }: Pick<Workshop, "store" | "issuers" | "trustDomain">): Promise<TrustBundle> {
-  const records = await store.issuers();
+  // The sequence first: of a change in between, the sequence is told too low and never too high.
+  const authority = await store.authority();
   const roots = await issuers.published("root");
   return {
-    sequence: Math.max(0, ...records.map(({ createdAt }) => createdAt.getTime())),
+    sequence: authority?.bundleSequence ?? 0,
     trustDomain,
     roots: roots.map(({ certificate }) => certificate),
   };

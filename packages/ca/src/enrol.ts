@@ -65,7 +65,9 @@ export async function createToken(
     { ...workshop, now, issuer: issuer.certificate },
   );
   const roots = await workshop.issuers.published("root");
-  const root = roots.at(-1)?.certificate.fingerprint;
+  // The oldest: until it is retired, all that the authority serves with leads to it (S50).
+  const [oldest] = roots;
+  const root = oldest?.certificate.fingerprint;
   if (root === undefined) throw new CaError("ISSUER_UNAVAILABLE", "there is no root to trust");
   const claims: TokenClaims = {
     audience,
@@ -130,10 +132,10 @@ export async function enrol(
     return undefined;
   });
   if (other !== undefined) return answer(other);
-  return withChain(signed.certificate, signed.by.issuer.certificate);
+  return withChain(workshop, { certificate: signed.certificate, issuer: signed.by.name });
 
-  async function answer({ der, issuer }: CertificateRecord): Promise<IssuedCertificate> {
-    return withChain(parseCertificate(der), await issuers.certificateOf(issuer));
+  function answer({ der, issuer }: CertificateRecord): Promise<IssuedCertificate> {
+    return withChain(workshop, { certificate: parseCertificate(der), issuer });
   }
 }
 

@@ -42,6 +42,12 @@ export const caErrors = {
     status: 5,
     public: false,
   },
+  BUNDLE_INVALID: {
+    message: "A trust bundle cannot be used, so the last good one stays.",
+    hint: "compare it with what its trust domain publishes",
+    status: 3,
+    public: false,
+  },
   CERTIFICATE_NOT_FOUND: {
     message: "The inventory has no such certificate.",
     hint: "see what there is with `handfast list`",
@@ -179,6 +185,12 @@ export const caErrors = {
     hint: "enrol anew with a token of this authority",
     status: 16,
     public: true,
+  },
+  ROTATION_REFUSED: {
+    message: "The authority's keys cannot take this step of their rotation now.",
+    hint: "the steps are prepare, activate, retire: see where it stands with `handfast ca rotate status`",
+    status: 9,
+    public: false,
   },
   STORE_BUSY: {
     message: "The store was held by another process for too long.",

@@ -1,15 +1,10 @@
-import {
-  createIssuer,
-  createName,
-  generateKeyPair,
-  issueCertificate,
-  parseTrustDomain,
-} from "@handfast/x509";
+import { createIssuer, generateKeyPair, issueCertificate, parseTrustDomain } from "@handfast/x509";
 import type { Certificate, KeyAlgorithm, NameConstraintsInput } from "@handfast/x509";
+import { caContents, issuerName } from "./ca-contents.ts";
 import { CaError } from "./errors.ts";
 import type { KeyStore } from "./keys.ts";
 import { recordOf } from "./record.ts";
-import type { IssuerRole, NewCertificateRecord, Store } from "./store/store.ts";
+import type { NewCertificateRecord, Store } from "./store/store.ts";
 
 /** What a new authority is to be. */
 export interface EstablishOptions {
@@ -54,19 +49,18 @@ export async function establishAuthority(options: EstablishOptions): Promise<Est
   await refuseSecond(store);
 
   const now = clock();
-  const start = Math.floor(now.getTime() / 1_000) * 1_000;
   const rootKeys = generateKeyPair(options.keyAlgorithm);
   const issuingKeys = generateKeyPair(options.keyAlgorithm);
   const root = issueCertificate({
     profile: "root",
-    ...caContents(trustDomain, { role: "root", start, days: rootDays }),
+    ...caContents(trustDomain, { role: "root", generation: 1, now }),
     publicKey: rootKeys.publicKey,
     issuer: "self",
     privateKey: rootKeys.privateKey,
   });
   const issuing = issueCertificate({
     profile: "issuing",
-    ...caContents(trustDomain, { role: "issuing", start, days: issuingDays }),
+    ...caContents(trustDomain, { role: "issuing", generation: 1, now }),
     nameConstraints: constraintsOf(trustDomain, options.permitted ?? {}),
     publicKey: issuingKeys.publicKey,
     issuer: createIssuer(root, rootKeys.privateKey),
@@ -105,10 +99,14 @@ async function record(
   const { trustDomain, now, root, issuing } = made;
   await store.transaction(async (records) => {
     await refuseSecond(records);
-    await records.addAuthority({ trustDomain, createdAt: now });
+    await records.addAuthority({
+      trustDomain,
+      createdAt: now,
+      bundleSequence: now.getTime(),
+    });
     await records.addCertificate(root);
     await records.addCertificate(issuing);
-    const common = { state: "active", createdAt: now } as const;
+    const common = { generation: 1, state: "active", createdAt: now } as const;
     await records.addIssuer({
       ...common,
       name: rootName,
@@ -122,25 +120,6 @@ async function record(
       certificate: issuing.fingerprint,
     });
   });
-}
-
-function caContents(
-  trustDomain: string,
-  { role, start, days }: { role: IssuerRole; start: number; days: number },
-): Pick<
-  Parameters<typeof issueCertificate>[0],
-  "subject" | "subjectAltNames" | "notBefore" | "notAfter"
-> {
-  return {
-    // Each generation of keys has a name of its own (S50).
-    subject: createName([
-      { type: "O", value: "Handfast" },
-      { type: "CN", value: `${trustDomain.slice(0, 50)} ${role} 1` },
-    ]),
-    subjectAltNames: { uri: [`spiffe://${trustDomain}`] },
-    notBefore: new Date(start - backdatingMs),
-    notAfter: new Date(start + days * dayMs),
-  };
 }
 
 function constraintsOf(
@@ -171,9 +150,5 @@ function constraintsOf(
  */
 const nothing = "invalid";
 
-const rootName = "root-1";
-const issuingName = "issuing-1";
-const rootDays = 3_650;
-const issuingDays = 1_825;
-const backdatingMs = 60_000;
-const dayMs = 86_400_000;
+const rootName = issuerName("root", 1);
+const issuingName = issuerName("issuing", 1);

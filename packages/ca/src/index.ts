@@ -8,6 +8,12 @@ export { establishAuthority } from "./establish.ts";
 export type { EstablishedAuthority, EstablishOptions } from "./establish.ts";
 export { authorityHome, initAuthorityHome, openAuthorityHome, writeCrls } from "./home.ts";
 export type { AuthorityHome } from "./home.ts";
+export { encodeSpiffeBundle, parseSpiffeBundle } from "./spiffe-bundle.ts";
+export type { FederatedBundle } from "./spiffe-bundle.ts";
+export type { PruneRule } from "./prune.ts";
+export type { ActivateRotationRequest } from "./rotation/activate.ts";
+export type { PreparedRotation, PrepareRotationRequest } from "./rotation/prepare.ts";
+export type { RetiredRotation, RetireRotationRequest } from "./rotation/retire.ts";
 
 // who asks for a certificate
 export type { IssuedCertificate, IssueRequest } from "./issue.ts";

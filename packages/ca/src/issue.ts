@@ -52,7 +52,7 @@ export async function issue(workshop: Workshop, request: IssueRequest): Promise<
     await checkBeforeRecord(records, { record, signed });
     await records.addCertificate(record);
   });
-  return withChain(signed.certificate, signed.by.issuer.certificate);
+  return withChain(workshop, { certificate: signed.certificate, issuer: signed.by.name });
 }
 
 /** A certificate that nobody may see before it is recorded. */
@@ -102,21 +102,15 @@ export async function checkBeforeRecord(
   records: Records,
   { record, signed }: { record: NewCertificateRecord; signed: SignedCertificate },
 ): Promise<void> {
+  const { name } = signed.by;
   const issuer = await records.certificate(signed.by.issuer.certificate.fingerprint);
-  if (issuer === undefined || issuer.revocation !== undefined) {
-    throw new CaError("ISSUER_UNAVAILABLE", `the issuing certificate ${signed.by.name} is revoked`);
+  const key = (await records.issuers()).find((one) => one.name === name);
+  if (issuer === undefined || issuer.revocation !== undefined || key?.state === "retired") {
+    throw new CaError("ISSUER_UNAVAILABLE", `the issuing certificate ${name} is revoked`);
   }
   const { publicKey } = record;
-  const [compromised] = await records.certificates({
-    publicKey,
-    revokedFor: "keyCompromise",
-    limit: 1,
-  });
-  if (compromised !== undefined) {
-    throw new CaError(
-      "KEY_REFUSED",
-      `the public key was revoked as compromised with serial number ${compromised.serialNumber}`,
-    );
+  if (await records.keyCompromised(publicKey)) {
+    throw new CaError("KEY_REFUSED", "the public key was revoked as compromised before");
   }
   // As this holds for each that is recorded, all of one key are of one identity: one tells.
   const [other] = await records.certificates({ publicKey, limit: 1 });
@@ -128,9 +122,18 @@ export async function checkBeforeRecord(
   }
 }
 
-/** A certificate with those above it. */
-export function withChain(certificate: Certificate, issuer: Certificate): IssuedCertificate {
-  const chain = [certificate, issuer];
+/**
+ * A certificate with those above it. One by which an older root vouches comes last, for OpenSSL
+ * takes the first that fits and looks no further, and peers have the newer root by now; it is left
+ * out if it ends before the certificate does, for the chain would end early.
+ */
+export async function withChain(
+  { issuers, clock }: Pick<Workshop, "issuers" | "clock">,
+  { certificate, issuer }: { certificate: Certificate; issuer: string },
+): Promise<IssuedCertificate> {
+  const [own, ...crosses] = await issuers.certificatesOf(issuer, clock());
+  const lasting = crosses.filter(({ notAfter }) => notAfter >= certificate.notAfter);
+  const chain = [certificate, ...(own ? [own] : []), ...lasting];
   return { certificate, chain, chainPem: certificatesToPem(chain) };
 }
 

@@ -2,6 +2,7 @@ import { createIssuer, parseCertificate } from "@handfast/x509";
 import type { Certificate, Fingerprint, Issuer } from "@handfast/x509";
 import { CaError } from "./errors.ts";
 import type { KeyStore } from "./keys.ts";
+import { publicKeyHash } from "./record.ts";
 import type { IssuerRecord, IssuerRole, Store } from "./store/store.ts";
 
 /** The authority's own keys and certificates, as the store has them now. */
@@ -16,6 +17,11 @@ export interface Issuers {
   published(role: IssuerRole): Promise<readonly PublishedIssuer[]>;
   /** The certificate of an issuer record. */
   certificateOf(name: string): Promise<Certificate>;
+  /**
+   * The certificates of an issuing key that its leaves are shown with: its own first, then those by
+   * which an older root vouches for it while both are trusted (S50).
+   */
+  certificatesOf(name: string, now: Date): Promise<readonly Certificate[]>;
 }
 
 /** A key that is ready to sign, and its name in the records. */
@@ -68,6 +74,21 @@ export function createIssuers({
       const issuer = (await store.issuers()).find((one) => one.name === name);
       if (issuer === undefined) throw new CaError("STORE_FAILED", `issuer ${name} is not recorded`);
       return certificateOf(issuer);
+    },
+    async certificatesOf(name, now): Promise<readonly Certificate[]> {
+      const issuers = await store.issuers();
+      const issuer = issuers.find((one) => one.name === name);
+      if (issuer === undefined) throw new CaError("STORE_FAILED", `issuer ${name} is not recorded`);
+      const own = await certificateOf(issuer);
+      const roots = issuers.filter(({ role, state }) => role === "root" && state !== "retired");
+      if (roots.length < 2) return [own];
+      const publicKey = publicKeyHash(own.subjectPublicKeyInfo);
+      const all = await store.certificates({ publicKey, profile: "issuing", status: "valid", now });
+      const crosses = all.filter(
+        (one) =>
+          one.fingerprint !== own.fingerprint && roots.some((root) => root.name === one.issuer),
+      );
+      return [own, ...crosses.map(({ der }) => parseCertificate(der))];
     },
   };
 

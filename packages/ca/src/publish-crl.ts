@@ -27,10 +27,11 @@ export async function publishCrls(
   request: PublishCrlRequest,
 ): Promise<readonly PublishedCrl[]> {
   const issuers = await workshop.issuers.published(request.role);
-  return Promise.all(issuers.map((issuer) => publish(workshop, { ...request, issuer })));
+  return Promise.all(issuers.map((issuer) => publishCrl(workshop, { ...request, issuer })));
 }
 
-async function publish(
+/** Signs and records the list of one key. */
+export async function publishCrl(
   { store, clock }: Workshop,
   { issuer, role, validitySeconds }: PublishCrlRequest & { issuer: PublishedIssuer },
 ): Promise<PublishedCrl> {

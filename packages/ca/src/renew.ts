@@ -27,7 +27,7 @@ export interface RenewRequest {
  * be a thief's, and is refused.
  */
 export async function renew(workshop: Workshop, request: RenewRequest): Promise<IssuedCertificate> {
-  const { store, issuers } = workshop;
+  const { store } = workshop;
   const now = workshop.clock();
   const parent = await renewable(store, { request, now });
   const repeated = await repeat(store, { request, parent });
@@ -54,10 +54,10 @@ export async function renew(workshop: Workshop, request: RenewRequest): Promise<
     return undefined;
   });
   if (meanwhile !== undefined) return answer(meanwhile);
-  return withChain(signed.certificate, signed.by.issuer.certificate);
+  return withChain(workshop, { certificate: signed.certificate, issuer: signed.by.name });
 
-  async function answer({ der, issuer }: CertificateRecord): Promise<IssuedCertificate> {
-    return withChain(parseCertificate(der), await issuers.certificateOf(issuer));
+  function answer({ der, issuer }: CertificateRecord): Promise<IssuedCertificate> {
+    return withChain(workshop, { certificate: parseCertificate(der), issuer });
   }
 }
 

@@ -65,7 +65,7 @@ test("S53: the root key is never asked for when certificates are issued", async 
 
 test("S53: a key that is not the issuer's signs nothing", async (context) => {
   const { authority, keys } = await temporaryAuthority(context);
-  await keys.save("issuing-1", generateKeyPair().privateKey);
+  keys.replace("issuing-1", generateKeyPair().privateKey);
   await assert.rejects(authority.issue(requestFor("api")), refusal("KEY_MISMATCH", /issuing-1/));
   assert.equal((await authority.find({ name: "api" })).length, 0);
 });

@@ -52,7 +52,7 @@ test("the store is strict, in write-ahead mode, and says whose it is", (context)
   context.after(() => database.close());
   assert.equal(database.prepare("PRAGMA journal_mode").get()?.["journal_mode"], "wal");
   assert.equal(database.prepare("PRAGMA application_id").get()?.["application_id"], 0x48616e64);
-  assert.equal(database.prepare("PRAGMA user_version").get()?.["user_version"], 3);
+  assert.equal(database.prepare("PRAGMA user_version").get()?.["user_version"], 4);
   const loose = database
     .prepare("SELECT name FROM pragma_table_list WHERE strict = 0 AND name NOT LIKE 'sqlite_%'")
     .all();
@@ -85,7 +85,11 @@ test("a store of the first release is migrated, and its certificates are the fir
   await authority.close();
   change(
     path,
-    `DROP TABLE acme_records;
+    `DROP TABLE compromised_keys;
+    ALTER TABLE certificates DROP COLUMN line_start;
+    ALTER TABLE issuers DROP COLUMN generation;
+    ALTER TABLE authority DROP COLUMN bundle_sequence;
+    DROP TABLE acme_records;
     DROP TABLE renewal_blocks;
     DROP TABLE crl_numbers;
     ALTER TABLE certificates DROP COLUMN enrolment;

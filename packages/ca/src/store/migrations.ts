@@ -158,4 +158,23 @@ export const migrations: readonly string[] = [
   CREATE INDEX acme_records_by_owner ON acme_records (kind, owner, position);
   CREATE INDEX acme_records_by_end ON acme_records (keep_until) WHERE keep_until IS NOT NULL;
   `,
+  `
+  ALTER TABLE issuers ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;
+
+  ALTER TABLE authority ADD COLUMN bundle_sequence INTEGER NOT NULL DEFAULT 0;
+  UPDATE authority SET bundle_sequence = created_at;
+
+  ALTER TABLE certificates ADD COLUMN line_start INTEGER;
+  UPDATE certificates SET line_start = (
+    SELECT origin.position FROM certificates AS origin
+    WHERE origin.fingerprint = certificates.enrolment
+  ) WHERE parent IS NOT NULL;
+
+  CREATE TABLE compromised_keys (
+    public_key TEXT PRIMARY KEY
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO compromised_keys SELECT DISTINCT c.public_key
+    FROM revocations r JOIN certificates c ON c.fingerprint = r.certificate
+    WHERE r.reason = 'keyCompromise';
+  `,
 ];

@@ -1,11 +1,13 @@
 import { parseFingerprint, parseSerialNumber } from "@handfast/x509";
 import type { Fingerprint } from "@handfast/x509";
+import { CaError } from "../errors.ts";
 import { createAcmeReads, createAcmeWrites } from "./sql-acme.ts";
-import { bytes, optionalText, text, time } from "./sql.ts";
-import type { Row, SqlDialect, SqlValue, Statements } from "./sql.ts";
+import { certificateOf, certificateSelection, conditionsOf, nameKey } from "./sql-certificates.ts";
+import { prune } from "./sql-prune.ts";
+import { bytes, text, time } from "./sql.ts";
+import type { Row, SqlDialect, Statements } from "./sql.ts";
 import type {
   AuthorityRecord,
-  CertificateName,
   CertificateQuery,
   CertificateRecord,
   CrlRecord,
@@ -27,12 +29,16 @@ export function createRecordReads(statement: Statements, dialect: SqlDialect): R
   return {
     ...createAcmeReads(statement),
     async authority(): Promise<AuthorityRecord | undefined> {
-      const row = await statement("SELECT trust_domain, created_at FROM authority").get();
+      const row = await statement("SELECT * FROM authority").get();
       if (row === undefined) return undefined;
-      return { trustDomain: text(row, "trust_domain"), createdAt: time(row, "created_at") };
+      return {
+        trustDomain: text(row, "trust_domain"),
+        createdAt: time(row, "created_at"),
+        bundleSequence: Number(row["bundle_sequence"]),
+      };
     },
     async issuers(): Promise<readonly IssuerRecord[]> {
-      const rows = await statement("SELECT * FROM issuers ORDER BY created_at, name").all();
+      const rows = await statement("SELECT * FROM issuers ORDER BY generation, name DESC").all();
       return rows.map(issuerOf);
     },
     async certificate(fingerprint: Fingerprint): Promise<CertificateRecord | undefined> {
@@ -79,10 +85,15 @@ export function createRecordReads(statement: Statements, dialect: SqlDialect): R
     async renewalBlocked(fingerprint): Promise<boolean> {
       const row = await statement(`
         SELECT 1 FROM certificates c
-        JOIN certificates first ON first.fingerprint = c.enrolment
         JOIN renewal_blocks b ON b.identity = c.identity
-        WHERE c.fingerprint = ? AND first.position <= b.last_position`).get(fingerprint);
+        WHERE c.fingerprint = ? AND coalesce(c.line_start, c.position) <= b.last_position`).get(
+        fingerprint,
+      );
       return row !== undefined;
+    },
+    async keyCompromised(publicKey): Promise<boolean> {
+      const sql = "SELECT 1 FROM compromised_keys WHERE public_key = ?";
+      return (await statement(sql).get(publicKey)) !== undefined;
     },
     async spentToken(id): Promise<SpentToken | undefined> {
       const row = await statement("SELECT * FROM tokens WHERE id = ?").get(id);
@@ -98,27 +109,46 @@ export function createRecords(statement: Statements, dialect: SqlDialect): Recor
   return {
     ...createRecordReads(statement, dialect),
     ...createAcmeWrites(statement),
-    async addAuthority({ trustDomain, createdAt }: AuthorityRecord): Promise<void> {
-      await statement("INSERT INTO authority VALUES (1, ?, ?)").run(
-        trustDomain,
-        createdAt.getTime(),
-      );
+    prune: (rule) => prune(statement, rule),
+    async addAuthority({ trustDomain, createdAt, bundleSequence }): Promise<void> {
+      await statement(`
+        INSERT INTO authority (one, trust_domain, created_at, bundle_sequence)
+        VALUES (1, ?, ?, ?)`).run(trustDomain, createdAt.getTime(), bundleSequence);
     },
     async addIssuer(issuer: IssuerRecord): Promise<void> {
-      await statement("INSERT INTO issuers VALUES (?, ?, ?, ?, ?)").run(
+      await statement(`
+        INSERT INTO issuers (name, role, generation, state, certificate, created_at)
+        VALUES (?, ?, ?, ?, ?, ?)`).run(
         issuer.name,
         issuer.role,
+        issuer.generation,
         issuer.state,
         issuer.certificate,
         issuer.createdAt.getTime(),
       );
     },
+    async setIssuerState(name, state): Promise<void> {
+      const changes = await statement("UPDATE issuers SET state = ? WHERE name = ?").run(
+        state,
+        name,
+      );
+      if (changes === 0) throw new CaError("STORE_FAILED", `issuer ${name} is not recorded`);
+    },
+    async raiseBundleSequence(atLeast): Promise<number> {
+      const row = await statement(`
+        UPDATE authority SET bundle_sequence = CASE
+          WHEN bundle_sequence < ? THEN ? ELSE bundle_sequence + 1 END
+        RETURNING bundle_sequence`).get(atLeast, atLeast);
+      return Number(row?.["bundle_sequence"]);
+    },
     async addCertificate(certificate: NewCertificateRecord): Promise<void> {
       await statement(`
         INSERT INTO certificates (
           fingerprint, issuer, serial_number, der, subject, identity, public_key, profile,
-          requester, parent, enrolment, not_before, not_after, issued_at
-        ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).run(
+          requester, parent, enrolment, not_before, not_after, issued_at, line_start
+        ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (
+          SELECT coalesce(line_start, position) FROM certificates WHERE fingerprint = ?
+        ))`).run(
         certificate.fingerprint,
         certificate.issuer,
         certificate.serialNumber,
@@ -133,6 +163,7 @@ export function createRecords(statement: Statements, dialect: SqlDialect): Recor
         certificate.notBefore.getTime(),
         certificate.notAfter.getTime(),
         certificate.issuedAt.getTime(),
+        certificate.parent ?? null,
       );
       const addName = statement(
         "INSERT INTO certificate_names VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
@@ -149,6 +180,10 @@ export function createRecords(statement: Statements, dialect: SqlDialect): Recor
         cause,
         requester,
       );
+      if (reason !== "keyCompromise") return;
+      await statement(`
+        INSERT INTO compromised_keys SELECT public_key FROM certificates WHERE fingerprint = ?
+        ON CONFLICT DO NOTHING`).run(fingerprint);
     },
     async blockRenewals(identity): Promise<void> {
       await statement(`
@@ -186,88 +221,14 @@ export function createRecords(statement: Statements, dialect: SqlDialect): Recor
   };
 }
 
-function conditionsOf(query: CertificateQuery): { where: string; values: SqlValue[] } {
-  const conditions: string[] = [];
-  const values: SqlValue[] = [];
-  const add = (condition: string, ...given: SqlValue[]) => {
-    conditions.push(condition);
-    values.push(...given);
-  };
-
-  if (query.name !== undefined) {
-    add(
-      `c.fingerprint IN (SELECT n.certificate FROM certificate_names n
-        WHERE n.value = ? OR (n.value = ? AND n.kind = 'dns'))`,
-      query.name,
-      query.name.toLowerCase(),
-    );
-  }
-  if (query.text !== undefined) {
-    const pattern = `%${query.text.replaceAll(/[\\%_]/g, "\\$&")}%`;
-    add(
-      `(lower(c.subject) LIKE lower(?) ESCAPE '\\' OR EXISTS (SELECT 1 FROM certificate_names n
-        WHERE n.certificate = c.fingerprint AND lower(n.value) LIKE lower(?) ESCAPE '\\'))`,
-      pattern,
-      pattern,
-    );
-  }
-  if (query.fingerprint !== undefined) add("c.fingerprint = ?", query.fingerprint);
-  if (query.serialNumber !== undefined) add("c.serial_number = ?", query.serialNumber);
-  if (query.identity !== undefined) add("c.identity = ?", query.identity);
-  if (query.publicKey !== undefined) add("c.public_key = ?", query.publicKey);
-  if (query.issuer !== undefined) add("c.issuer = ?", query.issuer);
-  if (query.profile !== undefined) add("c.profile = ?", query.profile);
-  if (query.parent !== undefined) add("c.parent = ?", query.parent);
-  if (query.expiresBefore !== undefined) add("c.not_after < ?", query.expiresBefore.getTime());
-  if (query.before !== undefined) {
-    add("c.position < (SELECT position FROM certificates WHERE fingerprint = ?)", query.before);
-  }
-  if (query.revokedFor !== undefined) add("r.reason = ?", query.revokedFor);
-  if (query.status === "revoked") add("r.certificate IS NOT NULL");
-  else if (query.status !== undefined) {
-    if (query.now === undefined) throw new TypeError("a query by status needs `now`");
-    add("r.certificate IS NULL");
-    add(`c.not_after ${query.status === "valid" ? ">=" : "<"} ?`, query.now.getTime());
-  }
-  return { where: conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`, values };
-}
-
 function issuerOf(row: Row): IssuerRecord {
   return {
     name: text(row, "name"),
     role: text(row, "role") as IssuerRole,
+    generation: Number(row["generation"]),
     state: text(row, "state") as IssuerState,
     certificate: parseFingerprint(text(row, "certificate")),
     createdAt: time(row, "created_at"),
-  };
-}
-
-function certificateOf(row: Row): CertificateRecord {
-  return {
-    fingerprint: parseFingerprint(text(row, "fingerprint")),
-    serialNumber: parseSerialNumber(text(row, "serial_number")),
-    issuer: text(row, "issuer"),
-    der: bytes(row, "der"),
-    subject: text(row, "subject"),
-    names: JSON.parse(text(row, "names")) as CertificateName[],
-    identity: optionalText(row, "identity"),
-    publicKey: parseFingerprint(text(row, "public_key")),
-    profile: text(row, "profile"),
-    requester: text(row, "requester"),
-    parent: row["parent"] === null ? undefined : parseFingerprint(text(row, "parent")),
-    enrolment: parseFingerprint(text(row, "enrolment")),
-    notBefore: time(row, "not_before"),
-    notAfter: time(row, "not_after"),
-    issuedAt: time(row, "issued_at"),
-    revocation:
-      row["revoked_at"] === null
-        ? undefined
-        : {
-            revokedAt: time(row, "revoked_at"),
-            reason: text(row, "reason") as RevocationReason,
-            cause: parseFingerprint(text(row, "cause")),
-            requester: text(row, "revoked_by"),
-          },
   };
 }
 
@@ -279,15 +240,4 @@ function crlOf(row: Row): CrlRecord {
     thisUpdate: time(row, "this_update"),
     nextUpdate: time(row, "next_update"),
   };
-}
-
-function nameKey({ kind, value }: CertificateName): string {
-  return kind === "dns" ? value.toLowerCase() : value;
-}
-
-function certificateSelection({ namesAsJson }: SqlDialect): string {
-  return `
-    SELECT c.*, r.revoked_at, r.reason, r.cause, r.requester AS revoked_by,
-      (SELECT ${namesAsJson} FROM certificate_names n WHERE n.certificate = c.fingerprint) AS names
-    FROM certificates c LEFT JOIN revocations r ON r.certificate = c.fingerprint`;
 }

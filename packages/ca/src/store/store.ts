@@ -25,12 +25,12 @@ export interface Store extends RecordReads {
 export interface RecordReads extends AcmeReads {
   /** The authority of this store, or undefined before `init`. */
   authority(): Promise<AuthorityRecord | undefined>;
-  /** The authority's own keys and what they are for, oldest first. */
+  /** The authority's own keys and what they are for, by generation, oldest first. */
   issuers(): Promise<readonly IssuerRecord[]>;
   certificate(fingerprint: Fingerprint): Promise<CertificateRecord | undefined>;
   /** Newest first; at most `query.limit`. */
   certificates(query: CertificateQuery): Promise<readonly CertificateRecord[]>;
-  /** The revoked certificates of an issuer that end at or after a time, as they were recorded. */
+  /** The revoked certificates of an issuer that end at or after a time, in the order of their revocation. */
   revoked(issuer: string, query: { endingFrom: Date }): Promise<readonly RevokedCertificate[]>;
   /** The list of the greatest number. */
   latestCrl(issuer: string): Promise<CrlRecord | undefined>;
@@ -43,6 +43,8 @@ export interface RecordReads extends AcmeReads {
   renewalBlocked(fingerprint: Fingerprint): Promise<boolean>;
   /** What a one-time token was spent on. */
   spentToken(id: string): Promise<SpentToken | undefined>;
+  /** Whether a certificate of this key was ever revoked for keyCompromise, pruned ones included. */
+  keyCompromised(publicKey: Fingerprint): Promise<boolean>;
 }
 
 /** What can be read and written within one transaction. */
@@ -51,6 +53,10 @@ export interface Records extends RecordReads, AcmeWrites {
   addAuthority(authority: AuthorityRecord): Promise<void>;
   /** MUST refuse a name that is taken. */
   addIssuer(issuer: IssuerRecord): Promise<void>;
+  /** MUST refuse a name that is not there. */
+  setIssuerState(name: string, state: IssuerState): Promise<void>;
+  /** The greater of `atLeast` and one more than the last; it is the bundle's from then on (S50). */
+  raiseBundleSequence(atLeast: number): Promise<number>;
   /** MUST refuse a fingerprint, or a serial number of the same issuer, that is recorded already. */
   addCertificate(certificate: NewCertificateRecord): Promise<void>;
   /** MUST refuse a certificate that is not recorded, or that is revoked already. */
@@ -66,17 +72,32 @@ export interface Records extends RecordReads, AcmeWrites {
   spendToken(token: SpentToken & { readonly keepUntil: Date }): Promise<void>;
   /** MUST keep the list of the greatest number; lists of smaller numbers MAY be dropped. */
   addCrl(crl: CrlRecord): Promise<void>;
+  /**
+   * Forgets at most `limit` certificates that ended before a time, and what is known of them and of
+   * tokens and blocks that no longer say anything; gives how many certificates. MUST keep those of
+   * issuers, and those that were renewed from a certificate that is kept, so that revocation finds
+   * its way down a line; MUST keep a block for what it blocks and the keys that were compromised.
+   */
+  prune(rule: {
+    readonly endedBefore: Date;
+    readonly now: Date;
+    readonly limit: number;
+  }): Promise<number>;
 }
 
 export interface AuthorityRecord {
   readonly trustDomain: string;
   readonly createdAt: Date;
+  /** Grows with each change of what peers trust; not before 1970 in milliseconds. */
+  readonly bundleSequence: number;
 }
 
 export interface IssuerRecord {
   /** `root-1`, `issuing-1`, …: names the private key in the key store too. */
   readonly name: string;
   readonly role: IssuerRole;
+  /** Counts the rotations, from 1; part of the name, and of the certificate's subject. */
+  readonly generation: number;
   readonly state: IssuerState;
   /** Its certificate, which is recorded as every other. */
   readonly certificate: Fingerprint;

@@ -37,7 +37,11 @@ export function temporaryStore(context: TestContext): { store: Store; path: stri
 }
 
 /** Keys in memory, and a list of those that were asked for. */
-export function memoryKeys(): KeyStore & { readonly loaded: string[] } {
+export function memoryKeys(): KeyStore & {
+  readonly loaded: string[];
+  /** Puts another key in the place of one, as no key store would. */
+  replace(name: string, key: KeyObject): void;
+} {
   const keys = new Map<string, KeyObject>();
   const loaded: string[] = [];
   return {
@@ -48,7 +52,9 @@ export function memoryKeys(): KeyStore & { readonly loaded: string[] } {
       if (key === undefined) throw new CaError("KEY_NOT_FOUND", `the test has no key ${name}`);
       return key;
     },
+    replace: (name, key) => void keys.set(name, key),
     async save(name, key): Promise<void> {
+      if (keys.has(name)) throw new CaError("KEY_EXISTS", `the test has a key ${name} already`);
       keys.set(name, key);
     },
   };

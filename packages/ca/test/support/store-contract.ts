@@ -23,7 +23,7 @@ export function testStoreContract(
     await first.transaction((records) => establish(records));
     await second.transaction((records) => records.addCertificate(entry("api")));
     for (const store of [first, second]) {
-      assert.deepEqual(await store.authority(), { trustDomain: "a.example", createdAt: noon });
+      assert.deepEqual(await store.authority(), authorityRecord);
       assert.deepEqual(
         (await store.issuers()).map(({ name }) => name),
         ["root-1"],
@@ -95,7 +95,7 @@ export function testStoreContract(
       (records) =>
         records.addCertificate({ ...entry("api"), serialNumber: parseSerialNumber("77") }),
       (records) => records.addIssuer(rootIssuer),
-      (records) => records.addAuthority({ trustDomain: "b.example", createdAt: noon }),
+      (records) => records.addAuthority({ ...authorityRecord, trustDomain: "b.example" }),
     ];
     for (const work of twice) {
       await assert.rejects(first.transaction(work), refusal("STORE_CONFLICT", /already/));
@@ -291,6 +291,64 @@ export function testStoreContract(
     assert.deepEqual(await first.latestCrl("root-1"), { ...list, number: 2_001 });
     assert.equal(await first.crlNumber("root-1"), 2_001);
   });
+
+  test(`${kind}: S50: an issuer changes its state, and the sequence of the bundle only grows`, async (context) => {
+    const { first, second } = await open(context);
+    await first.transaction((records) => establish(records));
+    await first.transaction((records) => records.setIssuerState("root-1", "retiring"));
+    assert.deepEqual(await second.issuers(), [{ ...rootIssuer, state: "retiring" }]);
+    await assert.rejects(
+      first.transaction((records) => records.setIssuerState("root-2", "active")),
+      refusal("STORE_FAILED", /not recorded/),
+    );
+    const raise = (store: Store, atLeast: number) =>
+      store.transaction((records) => records.raiseBundleSequence(atLeast));
+    assert.deepEqual(
+      [await raise(first, 9), await raise(second, 9), await raise(first, 0)],
+      [9, 10, 11],
+    );
+    assert.equal((await second.authority())?.bundleSequence, 11);
+  });
+
+  test(`${kind}: what ended is forgotten from the beginning of each line, and nothing that still counts`, async (context) => {
+    const { first, second } = await open(context);
+    const old = { notAfter: new Date(noon.getTime() - 1) };
+    await first.transaction(async (records) => {
+      await establish(records);
+      await records.addCertificate({ ...entry("first"), ...old, identity: "x" });
+      const renewal = (name: string, parent: string) => ({
+        ...entry(name),
+        identity: "x",
+        parent: fingerprintOf(parent),
+        enrolment: fingerprintOf("first"),
+      });
+      await records.addCertificate({ ...renewal("second", "first"), ...old });
+      await records.addCertificate(renewal("third", "second"));
+      await records.addCertificate({ ...renewal("fourth", "third"), ...old });
+      await records.addCertificate({ ...entry("token"), ...old });
+      await records.addCertificate({ ...entry("stolen"), ...old });
+      await records.addRevocation(fingerprintOf("stolen"), revocation);
+      await records.blockRenewals("x");
+      await records.blockRenewals("spiffe://a.example/stolen");
+      const keepUntil = new Date(noon.getTime() + 1);
+      const certificate = fingerprintOf("token");
+      await records.spendToken({ id: "one", spentAt: noon, certificate, keepUntil });
+    });
+    const left = async () => (await second.certificates({})).map(({ subject }) => subject.slice(3));
+    const prune = (limit: number, now = noon) =>
+      first.transaction((records) => records.prune({ endedBefore: noon, now, limit }));
+    assert.equal(await prune(1), 1);
+    assert.deepEqual(await left(), ["stolen", "token", "fourth", "third", "second", "root"]);
+    assert.equal(await prune(100), 2);
+    assert.deepEqual(await left(), ["token", "fourth", "third", "root"]);
+    assert.equal((await second.certificate(fingerprintOf("third")))?.parent, undefined);
+    assert.equal(await second.renewalBlocked(fingerprintOf("third")), true);
+    assert.equal(await second.keyCompromised(entry("stolen").publicKey), true);
+    assert.equal(await second.keyCompromised(entry("third").publicKey), false);
+    assert.equal(await prune(100, new Date(noon.getTime() + 2)), 1);
+    assert.equal(await second.spentToken("one"), undefined);
+    assert.deepEqual(await left(), ["fourth", "third", "root"]);
+  });
 }
 
 /** Two ways into one store. */
@@ -300,7 +358,7 @@ interface Handles {
 }
 
 async function establish(records: Records): Promise<void> {
-  await records.addAuthority({ trustDomain: "a.example", createdAt: noon });
+  await records.addAuthority(authorityRecord);
   await records.addCertificate(entry("root"));
   await records.addIssuer(rootIssuer);
 }
@@ -343,9 +401,11 @@ const revocation = {
   cause: fingerprintOf("cause"),
   requester: "local:test",
 } as const;
+const authorityRecord = { trustDomain: "a.example", createdAt: noon, bundleSequence: 5 };
 const rootIssuer = {
   name: "root-1",
   role: "root",
+  generation: 1,
   state: "active",
   certificate: fingerprintOf("root"),
   createdAt: noon,
