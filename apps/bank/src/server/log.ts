@@ -64,6 +64,11 @@ export function logGrpcEvent(log: Log, event: GrpcServerEvent): void {
     case "handler-fault":
       log.error({ method: event.method, requestId: event.requestId, err: event.error }, "fault");
       return;
+    case "forwarded-refused": {
+      const { method, requestId, via, remoteAddress, code, reason } = event;
+      log.warn({ method, requestId, via, remoteAddress, code, reason }, "forwarded caller refused");
+      return;
+    }
     case "plaintext-warning":
       log.warn(
         { address: event.address },
