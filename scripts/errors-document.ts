@@ -1,4 +1,4 @@
-// Makes docs/errors.md of the tables in the packages, so that the two cannot disagree.
+// Makes docs/errors.md and docs/troubleshooting.md of the tables in the packages, so that the two cannot disagree.
 //   node --conditions=@handfast/source scripts/errors-document.ts
 import { writeFileSync } from "node:fs";
 
@@ -7,6 +7,7 @@ import { filesErrors } from "@handfast/files";
 import { grpcErrors } from "@handfast/grpc";
 import { policyErrors } from "@handfast/policy";
 import { refusals, tlsErrors } from "@handfast/tls";
+import { ailments } from "@handfast/tls/doctor";
 import { x509Errors } from "@handfast/x509";
 
 interface Entry {
@@ -66,8 +67,51 @@ export function errorsDocument(): string {
   ].join("\n\n");
 }
 
+/** The text of docs/troubleshooting.md. */
+export function troubleshootingDocument(): string {
+  const codes = Object.keys(ailments) as (keyof typeof ailments)[];
+  const sections = groups.map(([title, first], index) => {
+    const next = groups[index + 1]?.[1];
+    const own = codes.slice(
+      codes.indexOf(first),
+      next === undefined ? undefined : codes.indexOf(next),
+    );
+    return [`## ${title}`, ...own.map(ailment)].join("\n\n");
+  });
+  return [
+    "# Troubleshooting",
+    "What `handfast doctor` knows, by what is wrong. Search this page for the text that your program printed. " +
+      "`handfast doctor HOST:PORT` finds out which it is by handshaking as a client would; " +
+      "`handfast doctor --files` looks at one side's files, `handfast doctor --listen HOST:PORT` is a server that " +
+      "says of each client what is wrong. Made by `npm run docs:errors`.",
+    ...sections,
+    "",
+  ].join("\n\n");
+}
+
+function ailment(code: keyof typeof ailments): string {
+  const { means, seenAs, mend } = ailments[code];
+  const placed = mend.replaceAll(/\{([a-z]+)\}/g, (_, word: string) => word.toUpperCase());
+  return [
+    `### ${code}`,
+    `${means.charAt(0).toUpperCase()}${means.slice(1)}.`,
+    `- Seen as: ${seenAs.map((text) => `\`${text}\``).join(", ")}\n- Mend it: ${placed}.`,
+  ].join("\n\n");
+}
+
+const groups: readonly (readonly [string, keyof typeof ailments])[] = [
+  ["Reaching the server", "HOST_UNKNOWN"],
+  ["Agreeing on TLS", "TLS_VERSION"],
+  ["The server's certificate", "NO_TRUST"],
+  ["The client's certificate", "CERTIFICATE_NOT_ASKED_FOR"],
+  ["Files on this side", "FILE_UNREADABLE"],
+];
+
 function row(...cells: readonly string[]): string {
   return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
 }
 
-if (import.meta.main) writeFileSync("docs/errors.md", errorsDocument());
+if (import.meta.main) {
+  writeFileSync("docs/errors.md", errorsDocument());
+  writeFileSync("docs/troubleshooting.md", troubleshootingDocument());
+}

@@ -40,7 +40,8 @@ export function strangersTreatment(probe: Probe): Reading {
   switch (answer.kind) {
     case "refused": {
       const { code, message } = answer.refusal;
-      const text = code === "UNKNOWN_FAILURE" ? message : `${code}: ${message}`;
+      const plain = code === "UNKNOWN_FAILURE" || message.startsWith(`${code}: `);
+      const text = plain ? message : `${code}: ${message}`;
       return { treatment: { outcome: "refused", text }, policy: "required", code };
     }
     case "http": {

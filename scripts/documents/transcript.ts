@@ -1,0 +1,226 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { Readable, Writable } from "node:stream";
+import { run } from "../../apps/cli/src/main.ts";
+import { createOutput } from "../../apps/cli/src/output.ts";
+import type { Block, Document } from "./markdown.ts";
+
+/** A `console` block that was run: what it says now, in the words of the document. */
+export interface Told {
+  readonly block: Block;
+  readonly text: string;
+}
+
+/**
+ * Runs a document: its `file=` blocks are written, its `console` blocks run, in order, in a fresh folder that is
+ * the HOME too. `$ handfast …` runs in this process, all else in a shell; `$ … &` runs on until the
+ * document has ended and is waited for until it has said as many lines as the document shows. Commands of a block
+ * marked `eventually` are repeated for a few seconds until they say what is shown. Port 8443 stands for one that is
+ * free.
+ */
+export async function runDocument(document: Document): Promise<readonly Told[]> {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), "handfast-document-")));
+  const place = { folder, home: join(folder, ".handfast"), port: await freePort() };
+  const children: ChildProcess[] = [];
+  const before = process.cwd();
+  try {
+    prepare(folder);
+    process.chdir(folder);
+    const told: Told[] = [];
+    for (const block of document.blocks) {
+      const { file } = block.attributes;
+      if (file !== undefined) {
+        mkdirSync(dirname(join(folder, file)), { recursive: true });
+        writeFileSync(join(folder, file), outward(block.text, place));
+      }
+      if (block.language === "console") {
+        told.push({ block, text: await runBlock(block, { place, children }) });
+      }
+    }
+    return told;
+  } finally {
+    process.chdir(before);
+    for (const child of children) child.kill("SIGKILL");
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** What may differ between two runs: times, serial numbers, fingerprints, durations. */
+export function steady(text: string): string {
+  return text
+    .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, "TIME")
+    .replaceAll(/\b[0-9a-f]{16,}\b/g, "HEX")
+    .replaceAll(/:\d{5}\b/g, ":PORT")
+    .replaceAll(/\b\d+ ms\b/g, "N ms");
+}
+
+interface Place {
+  readonly folder: string;
+  readonly home: string;
+  readonly port: number;
+}
+
+interface Running {
+  readonly place: Place;
+  readonly children: ChildProcess[];
+}
+
+async function runBlock({ text, line, attributes }: Block, running: Running): Promise<string> {
+  const steps = text.split(/^(?=\$ )/m);
+  const out: string[] = [];
+  for (const step of steps) {
+    const [command = "", ...shown] = step.replace(/\n$/, "").split("\n");
+    if (!command.startsWith("$ ")) {
+      throw new Error(`the console block of line ${line} does not begin with a command`);
+    }
+    const words = outward(command.slice(2), running.place);
+    let said = words.endsWith(" &")
+      ? await begin(words.slice(0, -2), { ...running, lines: shown.length })
+      : await finish(words, running.place);
+    // What takes effect elsewhere takes a moment.
+    const until = attributes["eventually"] === undefined ? 0 : performance.now() + PATIENCE_MS;
+    while (
+      steady(inward(said, running.place)) !== steady(shownText(shown)) &&
+      performance.now() < until
+    ) {
+      said = await finish(words, running.place);
+    }
+    out.push(`${command}\n${inward(said, running.place)}`);
+  }
+  return out.join("");
+}
+
+function shownText(lines: readonly string[]): string {
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+/** Runs a command to its end; stdout and stderr as they came. */
+async function finish(words: string, place: Place): Promise<string> {
+  const simple = /^handfast [\w ./:@=-]+$/.test(words);
+  return simple ? callHandfast(words.split(" ").slice(1), place) : shell(words, place);
+}
+
+async function callHandfast(words: readonly string[], place: Place): Promise<string> {
+  let said = "";
+  const sink = (): Writable =>
+    new Writable({
+      write(chunk, _encoding, done): void {
+        said += String(chunk);
+        done();
+      },
+    });
+  await run(words, {
+    output: createOutput({ stdout: sink(), stderr: sink() }),
+    env: { HANDFAST_HOME: place.home },
+    stdin: Readable.from([]),
+    terminal: undefined,
+    now: () => new Date(),
+  });
+  return said;
+}
+
+async function shell(words: string, place: Place): Promise<string> {
+  const child = start(words, place);
+  let said = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding("utf8").on("data", (text: string) => (said += text));
+  }
+  const timer = setTimeout(() => child.kill("SIGKILL"), TIMEOUT_MS);
+  await new Promise((done) => child.once("close", done));
+  clearTimeout(timer);
+  return said;
+}
+
+/** Starts a command that serves, and waits for its first lines. */
+async function begin(
+  words: string,
+  { place, children, lines }: Running & { lines: number },
+): Promise<string> {
+  const child = start(`exec ${words}`, place);
+  children.push(child);
+  let said = "";
+  await new Promise<void>((done, fail) => {
+    const timer = setTimeout(() => fail(new Error(`${words} said only: ${said}`)), TIMEOUT_MS);
+    const look = (): void => {
+      if (said.split("\n").length <= lines) return;
+      clearTimeout(timer);
+      done();
+    };
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (text: string) => {
+        said += text;
+        look();
+      });
+    }
+    child.once("close", () => {
+      clearTimeout(timer);
+      fail(new Error(`${words} ended: ${said}`));
+    });
+    look();
+  });
+  return said
+    .split("\n")
+    .slice(0, lines)
+    .map((line) => `${line}\n`)
+    .join("");
+}
+
+function start(words: string, { folder, home }: Place): ChildProcess {
+  return spawn("/bin/sh", ["-c", words], {
+    cwd: folder,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: {
+      PATH: `${join(folder, "bin")}:${dirname(process.execPath)}:${process.env["PATH"] ?? ""}`,
+      HOME: folder,
+      HANDFAST_HOME: home,
+      NODE_OPTIONS: "--conditions=@handfast/source",
+    },
+  });
+}
+
+/** The packages as a project that has installed them sees them, and the command. */
+function prepare(folder: string): void {
+  symlinkSync(resolve("node_modules"), join(folder, "node_modules"));
+  symlinkSync(resolve("examples/greeter/src/gen"), join(folder, "gen"));
+  writeFileSync(join(folder, "package.json"), '{ "type": "module" }\n');
+  mkdirSync(join(folder, "bin"));
+  const command = join(folder, "bin", "handfast");
+  writeFileSync(command, `#!/bin/sh\nexec node ${resolve("apps/cli/bin/handfast.js")} "$@"\n`);
+  chmodSync(command, 0o755);
+}
+
+function outward(text: string, { port }: Place): string {
+  return text.replaceAll("8443", String(port));
+}
+
+function inward(text: string, { folder, home, port }: Place): string {
+  return text
+    .replaceAll(home, "~/.handfast")
+    .replaceAll(folder, ".")
+    .replaceAll(String(port), "8443")
+    .replaceAll(/[ \t]+$/gm, "");
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await new Promise((done) => probe.once("listening", done));
+  const { port } = probe.address() as AddressInfo;
+  await new Promise((done) => probe.close(done));
+  return port;
+}
+
+const PATIENCE_MS = 5_000;
+const TIMEOUT_MS = 20_000;
