@@ -1,15 +1,16 @@
 import type { AuditDecision, AuditLoggerFactories } from "./audit-event.ts";
 import { createAudit } from "./audit-event.ts";
+import { createCallerIndex } from "./caller-index.ts";
 import { certificateMatches } from "./certificate-rules.ts";
 import type { CertificateRule } from "./certificate-rules.ts";
 import type { CertificateRulesDocument, PolicyDocument, RulesDocument } from "./document.ts";
-import { createPatternIndex } from "./pattern-index.ts";
-import type { Pattern } from "./pattern.ts";
-import { formatPattern, lowerAscii, matches } from "./pattern.ts";
+import { compileHeaders, createHeaderIndex } from "./header-index.ts";
+import { createPatternIndex, numberPatterns } from "./pattern-index.ts";
+import { lowerAscii } from "./pattern.ts";
 import type { Principal } from "./principal.ts";
 import { createRuleIndex } from "./rule-index.ts";
-import type { RuleIndex } from "./rule-index.ts";
-import type { HeaderRule, Rule } from "./rules.ts";
+import type { IndexedRule } from "./rule-index.ts";
+import type { Rule } from "./rules.ts";
 
 /** One call, as far as a policy looks at it. */
 export interface DecisionRequest {
@@ -83,8 +84,7 @@ export function compilePolicy(
         : createAudit(document, { factories: auditLoggers, now }),
     decide(request) {
       try {
-        requireString(request.path);
-        return decideOrThrow(request);
+        return typeof request.path === "string" ? decideOrThrow(request) : fault;
       } catch {
         return fault;
       }
@@ -97,116 +97,59 @@ type Decide = (request: DecisionRequest) => Decision;
 function compileRules({ denyRules, allowRules }: RulesDocument): Decide {
   const denied = denyRules.map(({ name }) => decision("deny-rule", name));
   const allowed = allowRules.map(({ name }) => decision("allow-rule", name));
-  const deny = indexRules(denyRules);
-  const allow = indexRules(allowRules);
+  const rules = [...denyRules, ...allowRules];
+  const denyCallers = createCallerIndex(denyRules.flatMap(({ principals }) => principals ?? []));
+  const allowCallers = createCallerIndex(allowRules.flatMap(({ principals }) => principals ?? []));
+  const paths = numberPatterns(rules.flatMap((rule) => rule.paths ?? []));
+  const pathIndex = createPatternIndex(paths.entries);
+  const headers = createHeaderIndex(rules.flatMap((rule) => (rule.headers ? [rule.headers] : [])));
+  const findHeaders = (request: DecisionRequest): readonly number[] =>
+    headers.find(request.headers);
+  const wantedBesides = (rule: Rule): IndexedRule<DecisionRequest>["wanted"] => [
+    rule.paths && paths.idsOf(rule.paths),
+    rule.headers && headers.idsOf(rule.headers),
+  ];
+  const deny = createRuleIndex(
+    denyRules.map((rule) => ({
+      wanted: [
+        rule.principals && denyCallers.idsOf(rule.principals),
+        undefined,
+        ...wantedBesides(rule),
+      ],
+      condition: headersCondition(rule),
+    })),
+  );
+  const allow = createRuleIndex(
+    allowRules.map((rule) => ({
+      wanted: [
+        undefined,
+        rule.principals && allowCallers.idsOf(rule.principals),
+        ...wantedBesides(rule),
+      ],
+      condition: headersCondition(rule),
+    })),
+  );
   return (request) => {
     const { principal, path } = request;
-    if (denied.length > 0) {
-      const nameIds = deny.namesForDeny(principal);
-      const found = denied[deny.index.first({ nameIds, path, request })];
-      if (found !== undefined) return found;
-    }
-    const nameIds = allow.namesForAllow(principal);
-    return allowed[allow.index.first({ nameIds, path, request })] ?? noRule;
+    const asked = {
+      request,
+      atHand: [
+        denied.length === 0 ? [] : denyCallers.findForDeny(principal),
+        allowCallers.findForAllow(principal),
+        pathIndex.find(path),
+        undefined,
+      ],
+      lookUpRest: findHeaders,
+    };
+    return denied[deny.first(asked)] ?? allowed[allow.first(asked)] ?? noRule;
   };
 }
 
-function indexRules(rules: readonly Rule[]): {
-  index: RuleIndex<DecisionRequest>;
-  namesForAllow: (principal: Principal) => readonly number[];
-  namesForDeny: (principal: Principal) => readonly number[];
-} {
-  const numbers = new Map<string, readonly [Pattern, number]>();
-  for (const pattern of rules.flatMap(({ principals }) => principals ?? [])) {
-    const key = formatPattern(pattern);
-    if (!numbers.has(key)) numbers.set(key, [pattern, numbers.size + 1]);
-  }
-  const entries = [...numbers.values()];
-  const asWritten = createPatternIndex(entries);
-  // DNS names know no case (S30); the other kinds do.
-  const inLowerCase = [...numbers.keys()].some((key) => lowerAscii(key) !== key)
-    ? createPatternIndex(
-        entries.map(([{ kind, literal }, id]) => [{ kind, literal: lowerAscii(literal) }, id]),
-      )
-    : asWritten;
-  const idOf = (pattern: Pattern): number => numbers.get(formatPattern(pattern))?.[1] ?? 0;
-
-  const findUri = (uri: string): readonly number[] =>
-    requireString(uri) === "" ? [] : asWritten.find(uri);
-  const findDns = (dns: string): readonly number[] =>
-    requireString(dns) === "" ? [] : inLowerCase.find(lowerAscii(dns));
-  const findSubject = (subject: string): readonly number[] =>
-    asWritten.find(requireString(subject));
-  return {
-    index: createRuleIndex(
-      rules.map(({ principals, paths, headers }) => ({
-        nameIds: principals?.map(idOf),
-        paths,
-        condition: headers && compileHeaders(headers),
-      })),
-    ),
-    /** The first kind that is not empty, and no other: falling through has been a bypass elsewhere. */
-    namesForAllow({ authenticated, uriSans, dnsSans, subject }) {
-      if (!authenticated) return [];
-      if (uriSans.length > 0) return findAll(uriSans, findUri);
-      if (dnsSans.length > 0) return findAll(dnsSans, findDns);
-      return findSubject(subject);
-    },
-    /** Every name of every kind: nobody escapes a deny rule by having one more (S26). */
-    namesForDeny({ authenticated, uriSans, dnsSans, subject }) {
-      if (!authenticated) return [];
-      const isOnlyName = uriSans.length + dnsSans.length === 0;
-      if (isOnlyName) return findSubject(subject);
-      const ids = together(findAll(uriSans, findUri), findAll(dnsSans, findDns));
-      return subject === "" ? ids : together(ids, findSubject(subject));
-    },
-  };
-}
-
-function findAll(
-  names: readonly string[],
-  find: (name: string) => readonly number[],
-): readonly number[] {
-  const [first] = names;
-  if (first === undefined) return [];
-  return names.length === 1 ? find(first) : names.flatMap(find);
-}
-
-function together(left: readonly number[], right: readonly number[]): readonly number[] {
-  if (left.length === 0) return right;
-  return right.length === 0 ? left : [...left, ...right];
-}
-
-function compileHeaders(rules: readonly HeaderRule[]): (request: DecisionRequest) => boolean {
-  const compiled = rules.map(({ key, values }) => ({
-    key,
-    exact: new Set(values.flatMap(({ kind, literal }) => (kind === "exact" ? [literal] : []))),
-    others: values.filter(({ kind }) => kind !== "exact"),
-  }));
-  return ({ headers }) => {
-    for (const { key, exact, others } of compiled) {
-      if (!Object.hasOwn(headers, key)) return false;
-      const value = joined(headers[key]);
-      if (value === undefined) return false;
-      if (!exact.has(value) && !others.some((pattern) => matches(pattern, value))) return false;
-    }
-    return true;
-  };
-}
-
-/** What the types promise is checked where it would otherwise lead to "does not match": a deny rule. */
-function requireString(value: unknown): string {
-  if (typeof value === "string") return value;
-  throw new TypeError("a path and the names of a principal are strings");
-}
-
-/** The same for headers, which come from the wire. */
-function joined(value: unknown): string | undefined {
-  if (typeof value === "string" || value === undefined) return value;
-  if (Array.isArray(value) && value.every((element) => typeof element === "string")) {
-    return value.join(",");
-  }
-  throw new TypeError("a header is a string or a list of strings");
+/** One header rule is looked up; of several, all must hold. */
+function headersCondition({ headers }: Rule): ((request: DecisionRequest) => boolean) | undefined {
+  if (headers === undefined || headers.length === 1) return undefined;
+  const matchesAll = compileHeaders(headers);
+  return (request) => matchesAll(request.headers);
 }
 
 /** Each rule is found by one kind of name it asks for, the most selective; the rest is its condition. */
@@ -218,25 +161,29 @@ function compileCertificateRules({ certificateRules }: CertificateRulesDocument)
     ids.set(key, known);
     return known;
   };
+  const paths = numberPatterns(certificateRules.flatMap(({ methods }) => methods));
+  const pathIndex = createPatternIndex(paths.entries);
   const index = createRuleIndex<DecisionRequest>(
     certificateRules.map((rule) => ({
-      nameIds: selectiveKeys(rule).map(idOf),
-      paths: rule.methods,
+      wanted: [selectiveKeys(rule).map(idOf), paths.idsOf(rule.methods)],
       condition: ({ principal }) => certificateMatches(rule, principal),
     })),
   );
-  return (request) => {
-    const { principal, path } = request;
-    const nameIds: number[] = [];
+  const findNames = (principal: Principal): readonly number[] => {
+    const found: number[] = [];
     const collect = (key: string): void => {
       const id = ids.get(key);
-      if (id !== undefined) nameIds.push(id);
+      if (id !== undefined) found.push(id);
     };
     for (const uri of principal.uriSans) collect(`uri:${uri}`);
     for (const dns of principal.dnsSans) collect(`dns:${lowerAscii(dns)}`);
     for (const name of principal.commonNames) collect(`cn:${name}`);
     for (const organization of principal.organizations) collect(`o:${organization}`);
-    return allowed[index.first({ nameIds, path, request })] ?? noRule;
+    return found;
+  };
+  return (request) => {
+    const atHand = [findNames(request.principal), pathIndex.find(request.path)];
+    return allowed[index.first({ request, atHand, lookUpRest: () => [] })] ?? noRule;
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Pattern } from "./pattern.ts";
+import { formatPattern } from "./pattern.ts";
 
 /** Finds the patterns that match a value without looking at those that do not. */
 export interface PatternIndex {
@@ -6,7 +7,32 @@ export interface PatternIndex {
   find(value: string): readonly number[];
 }
 
-/** Indexes patterns by the ids given with them; `*` is to be given at most once. */
+/** Patterns, each distinct one with a number of its own, from 1. */
+export interface NumberedPatterns {
+  readonly entries: readonly (readonly [pattern: Pattern, id: number])[];
+  /** The numbers of patterns that were among those given. */
+  readonly idsOf: (patterns: readonly Pattern[]) => readonly number[];
+}
+
+/** Gives each distinct pattern a number. */
+export function numberPatterns(patterns: Iterable<Pattern>): NumberedPatterns {
+  const numbered = new Map<string, readonly [Pattern, number]>();
+  for (const pattern of patterns) {
+    const key = formatPattern(pattern);
+    if (!numbered.has(key)) numbered.set(key, [pattern, numbered.size + 1]);
+  }
+  return {
+    entries: [...numbered.values()],
+    idsOf: (some) => [
+      ...new Set(some.flatMap((pattern) => numbered.get(formatPattern(pattern))?.[1] ?? [])),
+    ],
+  };
+}
+
+/**
+ * Indexes patterns by the ids given with them; `*` is to be given at most once. Nothing is remembered
+ * from one value to the next, so whoever sends many different ones neither fills nor empties a memory.
+ */
 export function createPatternIndex(
   entries: Iterable<readonly [pattern: Pattern, id: number]>,
 ): PatternIndex {
@@ -22,54 +48,11 @@ export function createPatternIndex(
   }
   // What an exact pattern finds is known beforehand, but for prefixes and suffixes.
   for (const [literal, ids] of exact) if (literal !== "") ids.push(...present);
-  const findExact = (value: string): readonly number[] =>
-    exact.get(value) ?? (value === "" ? nothing : present);
-  if (prefixes.children.size + suffixes.children.size === 0) return { find: findExact };
-
-  const memo = createMemo();
   return {
     find(value) {
-      const known = memo.recall(value);
-      if (known !== undefined) return known;
-      const walked: number[] = [];
-      walk(prefixes, { value, start: 0, step: 1, into: walked });
-      walk(suffixes, { value, start: value.length - 1, step: -1, into: walked });
-      const found = walked.length === 0 ? findExact(value) : [...findExact(value), ...walked];
-      memo.remember(value, found);
-      return found;
+      const found = exact.get(value) ?? (value === "" ? nothing : present);
+      return walkBack(suffixes, value, walk(prefixes, value, found));
     },
-  };
-}
-
-/**
- * Remembers what was found for the values last met: callers and methods are few beside calls. It
- * holds at most two generations of values, and no long ones, so that strangers cannot fill memory.
- */
-function createMemo(): {
-  recall: (value: string) => readonly number[] | undefined;
-  remember: (value: string, found: readonly number[]) => void;
-} {
-  let young = new Map<string, readonly number[]>();
-  let old: ReadonlyMap<string, readonly number[]> = new Map();
-
-  function remember(value: string, found: readonly number[]): void {
-    if (value.length > maxRememberedLength) return;
-    if (young.size >= generationSize) {
-      old = young;
-      young = new Map();
-    }
-    young.set(value, found);
-  }
-
-  return {
-    recall(value) {
-      const found = young.get(value);
-      if (found !== undefined) return found;
-      const older = old.get(value);
-      if (older !== undefined) remember(value, older);
-      return older;
-    },
-    remember,
   };
 }
 
@@ -111,25 +94,44 @@ function split(branch: Branch, length: number): void {
   branch.children = new Map([[lower.label.charCodeAt(0), lower]]);
 }
 
-/** Follows `value` from one end, and collects what ends on the way. */
-function walk(
-  root: Branch,
-  on: { value: string; start: number; step: 1 | -1; into: number[] },
-): void {
-  const { value, step, into } = on;
+/** Follows `value` from its start: `found`, and what ends on the way. */
+function walk(root: Branch, value: string, found: readonly number[]): readonly number[] {
+  let ids = found;
   let branch = root;
-  let at = on.start;
-  // Beyond either end the code is NaN, which leads nowhere.
-  for (;;) {
+  let at = 0;
+  while (branch.children.size > 0 && at < value.length) {
     const child = branch.children.get(value.charCodeAt(at));
-    if (child === undefined) return;
+    if (child === undefined) break;
     const { label } = child;
-    for (let index = 0; index < label.length; index++, at += step) {
-      if (value.charCodeAt(at) !== label.charCodeAt(index)) return;
+    if (at + label.length > value.length) break;
+    for (let index = 1; index < label.length; index++) {
+      if (value.charCodeAt(at + index) !== label.charCodeAt(index)) return ids;
     }
-    for (const id of child.ids) into.push(id);
+    if (child.ids.length > 0) ids = ids.length === 0 ? child.ids : [...ids, ...child.ids];
+    at += label.length;
     branch = child;
   }
+  return ids;
+}
+
+/** The same from its end, along labels that were written backwards; apart, for both are hot. */
+function walkBack(root: Branch, value: string, found: readonly number[]): readonly number[] {
+  let ids = found;
+  let branch = root;
+  let at = value.length - 1;
+  while (branch.children.size > 0 && at >= 0) {
+    const child = branch.children.get(value.charCodeAt(at));
+    if (child === undefined) break;
+    const { label } = child;
+    if (label.length > at + 1) break;
+    for (let index = 1; index < label.length; index++) {
+      if (value.charCodeAt(at - index) !== label.charCodeAt(index)) return ids;
+    }
+    if (child.ids.length > 0) ids = ids.length === 0 ? child.ids : [...ids, ...child.ids];
+    at -= label.length;
+    branch = child;
+  }
+  return ids;
 }
 
 function sharedLength(left: string, right: string): number {
@@ -138,7 +140,7 @@ function sharedLength(left: string, right: string): number {
   return length;
 }
 
-/** By UTF-16 units, as `walk` goes. */
+/** By UTF-16 units, as `walkBack` goes. */
 function reverse(text: string): string {
   return text.split("").reverse().join("");
 }
@@ -150,5 +152,3 @@ function append(to: Map<string, number[]>, entry: { key: string; id: number }): 
 }
 
 const nothing: readonly number[] = [];
-const generationSize = 2048;
-const maxRememberedLength = 512;

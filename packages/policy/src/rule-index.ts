@@ -1,13 +1,10 @@
-import type { Pattern } from "./pattern.ts";
-import { formatPattern } from "./pattern.ts";
-import { createPatternIndex } from "./pattern-index.ts";
-import type { PatternIndex } from "./pattern-index.ts";
-
-/** A rule as the index sees it. */
-interface IndexedRule<Request> {
-  /** Numbers that stand for names of callers, from 1; the rule may match where one is at hand. */
-  readonly nameIds: readonly number[] | undefined;
-  readonly paths: readonly Pattern[] | undefined;
+/** What a rule asks for, in numbers, as the index sees it. */
+export interface IndexedRule<Request> {
+  /**
+   * By kind (callers, paths, headers): the numbers of which one must be at hand; undefined where the
+   * rule does not ask. Lists are of the same length for all rules.
+   */
+  readonly wanted: readonly (readonly number[] | undefined)[];
   /** What else must hold. */
   readonly condition: ((request: Request) => boolean) | undefined;
 }
@@ -15,146 +12,186 @@ interface IndexedRule<Request> {
 /** Finds the first rule that matches, at a cost that does not grow with the rules that cannot. */
 export interface RuleIndex<Request> {
   /** The index of the first rule that matches; -1 if none does. */
-  first(asked: {
-    readonly nameIds: readonly number[];
-    readonly path: string;
-    readonly request: Request;
-  }): number;
+  first(asked: Asked<Request>): number;
+}
+
+/** A request, and the numbers it has at hand of each kind. */
+export interface Asked<Request> {
+  readonly request: Request;
+  /** Undefined until it is needed for the kind that is dear to look up. */
+  readonly atHand: (readonly number[] | undefined)[];
+  readonly lookUpRest: (request: Request) => readonly number[];
 }
 
 /**
- * Indexes rules by pairs of name and path. A rule with many of both is entered under one of the two,
- * and the other is looked up in a set of its own: so the index is at most 8 times the rules in size.
+ * Indexes rules as a tree. Each rule is entered under the numbers of that kind which it shares with the
+ * fewest other rules; where many meet under one number nevertheless, they are divided once more by
+ * another kind. So a rule is entered at most 64 times as often as it has numbers.
  */
 export function createRuleIndex<Request>(
   rules: readonly IndexedRule<Request>[],
 ): RuleIndex<Request> {
-  const paths = numberPaths(rules);
-  const numbered = rules.map(({ nameIds, paths: patterns, condition }) => ({
-    nameIds: nameIds === undefined ? [anyId] : [...new Set(nameIds)],
-    pathIds: patterns === undefined ? [anyId] : paths.idsOf(patterns),
-    condition,
-  }));
-  const crowding = {
-    names: countUses(numbered.map(({ nameIds }) => nameIds)),
-    paths: countUses(numbered.map(({ pathIds }) => pathIds)),
-  };
-  const buckets: Map<number, Candidate<Request>[]>[] = [];
-  for (const [rule, entry] of numbered.entries()) {
-    const { nameIds, pathIds, condition } = entry;
-    let under = { nameIds, pathIds };
-    let otherNames: ReadonlySet<number> | undefined;
-    let otherPaths: ReadonlySet<number> | undefined;
-    if (Math.min(nameIds.length, pathIds.length) > maxFullProduct) {
-      // Under whichever fewer other rules are entered.
-      if (mostUsed(nameIds, crowding.names) <= mostUsed(pathIds, crowding.paths)) {
-        under = { nameIds, pathIds: [anyId] };
-        otherPaths = new Set(pathIds);
-      } else {
-        under = { nameIds: [anyId], pathIds };
-        otherNames = new Set(nameIds);
-      }
-    }
-    const candidate: Candidate<Request> = { rule, condition, otherNames, otherPaths };
-    for (const nameId of under.nameIds) {
-      const byPath = (buckets[nameId] ??= new Map<number, Candidate<Request>[]>());
-      for (const pathId of under.pathIds) {
-        const bucket = byPath.get(pathId);
-        if (bucket === undefined) byPath.set(pathId, [candidate]);
-        else bucket.push(candidate);
-      }
-    }
-  }
-
+  const root = createNode(
+    rules.map(({ wanted, condition }, rule) => ({
+      rule,
+      wanted: wanted.map(wantedOf),
+      condition,
+    })),
+    { isRoot: true },
+  );
   return {
-    first({ nameIds, path, request }) {
-      const asked: Asked<Request> = { nameIds, pathIds: paths.index.find(path), request };
-      let first = firstIn(buckets[anyId], { asked, before: none });
-      for (const id of nameIds) first = firstIn(buckets[id], { asked, before: first });
+    first(asked) {
+      const first = firstIn(root, asked, none);
       return first === none ? -1 : first;
     },
   };
 }
 
-interface Asked<Request> {
-  readonly nameIds: readonly number[];
-  readonly pathIds: readonly number[];
-  readonly request: Request;
+/** A rule in the tree: what is wanted of it beyond what the way to it has shown. */
+interface Candidate<Request> {
+  readonly rule: number;
+  readonly wanted: readonly Wanted[];
+  readonly condition: ((request: Request) => boolean) | undefined;
 }
 
-/** The first rule entered under one name, and any of the paths, that holds; else `before`. */
-function firstIn<Request>(
-  byPath: ReadonlyMap<number, readonly Candidate<Request>[]> | undefined,
-  options: { asked: Asked<Request>; before: number },
+/** One number, one of several, or anything. */
+type Wanted = number | ReadonlySet<number> | undefined;
+
+/** A few rules to be tried one by one, or the branches of more. */
+type Node<Request> = readonly Candidate<Request>[] | Branch<Request>;
+
+interface Branch<Request> {
+  /** The first rule of all below. */
+  readonly least: number;
+  /** Rules that are under no number. */
+  readonly others: readonly Candidate<Request>[];
+  readonly parts: readonly Part<Request>[];
+}
+
+/** What is under the numbers of one kind. */
+interface Part<Request> {
+  readonly kind: number;
+  readonly nodes: ReadonlyMap<number, Node<Request>>;
+}
+
+function createNode<Request>(
+  all: readonly Candidate<Request>[],
+  { isRoot }: { isRoot: boolean },
+): Node<Request> {
+  if (all.length <= fewRules) return all;
+  const uses = countUses(all);
+  const others: Candidate<Request>[] = [];
+  const groups = uses.map(() => new Map<number, Candidate<Request>[]>());
+  for (const candidate of all) {
+    const kind = leastShared(candidate, { uses, most: isRoot ? Infinity : maxNumbersBelowRoot });
+    const group = groups[kind];
+    if (group === undefined) {
+      others.push(candidate);
+      continue;
+    }
+    const wanted = candidate.wanted.map((each, other) => (other === kind ? undefined : each));
+    for (const number of numbersOf(candidate.wanted[kind])) {
+      const members = group.get(number) ?? [];
+      members.push({ ...candidate, wanted });
+      group.set(number, members);
+    }
+  }
+  const parts = groups.flatMap((group, kind) => {
+    const nodes = new Map<number, Node<Request>>();
+    for (const [number, members] of group)
+      nodes.set(number, createNode(members, { isRoot: false }));
+    return nodes.size === 0 ? [] : [{ kind, nodes }];
+  });
+  return parts.length === 0 ? others : { least: all[0]?.rule ?? none, others, parts };
+}
+
+/** How many rules want each number of each kind. */
+function countUses<Request>(all: readonly Candidate<Request>[]): ReadonlyMap<number, number>[] {
+  const uses = (all[0]?.wanted ?? []).map(() => new Map<number, number>());
+  for (const { wanted } of all) {
+    for (const [kind, counts] of uses.entries()) {
+      for (const number of numbersOf(wanted[kind])) {
+        counts.set(number, (counts.get(number) ?? 0) + 1);
+      }
+    }
+  }
+  return uses;
+}
+
+/** The kind whose numbers the rule shares with the fewest others; -1 if it asks for nothing. */
+function leastShared<Request>(
+  { wanted }: Candidate<Request>,
+  { uses, most }: { uses: readonly ReadonlyMap<number, number>[]; most: number },
 ): number {
-  const { asked } = options;
-  if (byPath === undefined) return options.before;
-  let first = firstOf(byPath.get(anyId), asked, options.before);
-  for (const id of asked.pathIds) first = firstOf(byPath.get(id), asked, first);
+  let least = Infinity;
+  let chosen = -1;
+  for (const [kind, counts] of uses.entries()) {
+    const numbers = numbersOf(wanted[kind]);
+    if (numbers.length === 0 || numbers.length > most) continue;
+    const shared = numbers.reduce((max, number) => Math.max(max, counts.get(number) ?? 0), 0);
+    if (shared < least) {
+      least = shared;
+      chosen = kind;
+    }
+  }
+  return chosen;
+}
+
+function wantedOf(numbers: readonly number[] | undefined): Wanted {
+  return numbers?.length === 1 ? numbers[0] : numbers && new Set(numbers);
+}
+
+function numbersOf(wanted: Wanted): readonly number[] {
+  if (wanted === undefined) return [];
+  return typeof wanted === "number" ? [wanted] : [...wanted];
+}
+
+/** The first rule of a node that holds, if it comes before `before`; else `before`. */
+function firstIn<Request>(node: Node<Request>, asked: Asked<Request>, before: number): number {
+  if (Array.isArray(node)) return firstOf(node, asked, before);
+  const { least, others, parts } = node as Branch<Request>;
+  if (least >= before) return before;
+  let first = firstOf(others, asked, before);
+  for (const { kind, nodes } of parts) {
+    for (const number of atHandOf(asked, kind)) {
+      const below = nodes.get(number);
+      if (below !== undefined) first = firstIn(below, asked, first);
+    }
+  }
   return first;
 }
 
 function firstOf<Request>(
-  bucket: readonly Candidate<Request>[] | undefined,
+  candidates: readonly Candidate<Request>[],
   asked: Asked<Request>,
   before: number,
 ): number {
-  if (bucket === undefined) return before;
-  for (const candidate of bucket) {
-    if (candidate.rule >= before) return before;
+  for (const candidate of candidates) {
+    if (candidate.rule >= before) break;
     if (holds(candidate, asked)) return candidate.rule;
   }
   return before;
 }
 
-/** A rule in a bucket; buckets are in the order of the document. */
-interface Candidate<Request> {
-  readonly rule: number;
-  readonly condition: ((request: Request) => boolean) | undefined;
-  /** Set where the rule was not entered under its names: one of them must be at hand. */
-  readonly otherNames: ReadonlySet<number> | undefined;
-  readonly otherPaths: ReadonlySet<number> | undefined;
-}
-
-function holds<Request>(candidate: Candidate<Request>, asked: Asked<Request>): boolean {
-  const { otherNames, otherPaths, condition } = candidate;
-  if (otherNames !== undefined && !asked.nameIds.some((id) => otherNames.has(id))) return false;
-  if (otherPaths !== undefined && !asked.pathIds.some((id) => otherPaths.has(id))) return false;
+function holds<Request>({ wanted, condition }: Candidate<Request>, asked: Asked<Request>): boolean {
+  for (let kind = 0; kind < wanted.length; kind++) {
+    const wantedHere = wanted[kind];
+    if (wantedHere !== undefined && !hasOne(atHandOf(asked, kind), wantedHere)) return false;
+  }
   return condition === undefined || condition(asked.request);
 }
 
-/** Gives each distinct path pattern a number from 1. */
-function numberPaths(rules: readonly { readonly paths: readonly Pattern[] | undefined }[]): {
-  index: PatternIndex;
-  idsOf: (patterns: readonly Pattern[]) => readonly number[];
-} {
-  const entries = new Map<string, readonly [Pattern, number]>();
-  for (const { paths } of rules) {
-    for (const pattern of paths ?? []) {
-      const key = formatPattern(pattern);
-      if (!entries.has(key)) entries.set(key, [pattern, entries.size + 1]);
-    }
-  }
-  const idOf = (pattern: Pattern): number => entries.get(formatPattern(pattern))?.[1] ?? anyId;
-  return {
-    index: createPatternIndex(entries.values()),
-    idsOf: (patterns) => [...new Set(patterns.map(idOf))],
-  };
+function hasOne(atHand: readonly number[], wanted: number | ReadonlySet<number>): boolean {
+  if (typeof wanted === "number") return atHand.includes(wanted);
+  for (const number of atHand) if (wanted.has(number)) return true;
+  return false;
 }
 
-function countUses(lists: readonly (readonly number[])[]): ReadonlyMap<number, number> {
-  const uses = new Map<number, number>();
-  for (const list of lists) {
-    for (const id of list) uses.set(id, (uses.get(id) ?? 0) + 1);
-  }
-  return uses;
+function atHandOf<Request>(asked: Asked<Request>, kind: number): readonly number[] {
+  return (asked.atHand[kind] ??= asked.lookUpRest(asked.request));
 }
 
-function mostUsed(ids: readonly number[], uses: ReadonlyMap<number, number>): number {
-  return ids.reduce((most, id) => Math.max(most, uses.get(id) ?? 0), 0);
-}
-
-/** Stands for a rule that names nobody, or no path. */
-const anyId = 0;
 const none = Number.MAX_SAFE_INTEGER;
-const maxFullProduct = 8;
+/** So few are tried one by one. */
+const fewRules = 4;
+const maxNumbersBelowRoot = 8;
