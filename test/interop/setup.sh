@@ -44,6 +44,16 @@ if ! command -v nginx >/dev/null && [ ! -x /usr/sbin/nginx ]; then
   fi
 fi
 
+for client in certbot lego; do
+  command -v "$client" >/dev/null && continue
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "$client" >/dev/null
+  else
+    lacking "$client is missing and may not be installed from here: its ACME rows are skipped"
+  fi
+done
+
 # The published schemas that deploy/kubernetes is checked against, and a linter of deploy/Dockerfile.
 schemas="$cache/schemas"
 if [ ! -d "$schemas/node_modules/dockerfile-utils" ]; then
