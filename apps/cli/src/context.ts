@@ -12,6 +12,8 @@ export interface Context {
   /** Undefined if nobody sits at one. */
   readonly terminal: Terminal | undefined;
   readonly now: () => Date;
+  /** For commands that run until they are told to stop: resolves with the name of the signal. */
+  readonly stopped: () => Promise<string>;
 }
 
 /** Options that every command has. */

@@ -1,8 +1,10 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { auditCommand } from "./commands/audit.ts";
+import { caCommand } from "./commands/ca.ts";
 import { crlCommand } from "./commands/crl.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { enrolCommand } from "./commands/enrol.ts";
 import { exportCommand } from "./commands/export.ts";
 import { initCommand } from "./commands/init.ts";
 import { inspectCommand } from "./commands/inspect.ts";
@@ -11,6 +13,7 @@ import { listCommand } from "./commands/list.ts";
 import { policyCommand } from "./commands/policy.ts";
 import { renewCommand } from "./commands/renew.ts";
 import { revokeCommand } from "./commands/revoke.ts";
+import { tokenCommand } from "./commands/token.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import type { Context } from "./context.ts";
 import { reportFailure, UsageError } from "./failure.ts";
@@ -28,6 +31,15 @@ export async function main(): Promise<void> {
     stdin: process.stdin,
     terminal: terminalOf(process),
     now: () => new Date(),
+    stopped: untilSignal,
+  });
+}
+
+/** The second signal ends the process at once, as if nobody had asked for the first. */
+function untilSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    process.once("SIGTERM", resolve);
+    process.once("SIGINT", resolve);
   });
 }
 
@@ -94,6 +106,9 @@ const commands = [
   revokeCommand,
   listCommand,
   crlCommand,
+  caCommand,
+  tokenCommand,
+  enrolCommand,
   exportCommand,
   inspectCommand,
   verifyCommand,

@@ -84,6 +84,12 @@ export const caErrors = {
     status: 9,
     public: true,
   },
+  KEY_CLEAR: {
+    message: "The authority's private key is not encrypted.",
+    hint: "make an authority with `handfast init --encrypt`; --allow-clear-key serves all the same",
+    status: 9,
+    public: false,
+  },
   KEY_EXISTS: {
     message: "A private key of that name is there already, and it is not overwritten.",
     hint: "move the key away first if it is really no longer needed",

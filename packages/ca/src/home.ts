@@ -2,16 +2,16 @@ import { randomBytes } from "node:crypto";
 import { open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createDirectory, writeFileAtomic } from "@handfast/files";
-import { certificatesToPem } from "@handfast/x509";
+import { certificatesToPem, encodePem } from "@handfast/x509";
 import { createAuthority } from "./authority.ts";
 import type { Authority, AuthorityOptions } from "./authority.ts";
 import { CaError } from "./errors.ts";
 import { establishAuthority } from "./establish.ts";
 import type { EstablishedAuthority, EstablishOptions } from "./establish.ts";
 import { keysFromDirectory } from "./keys.ts";
-import type { KeyDirectoryOptions } from "./keys.ts";
-import type { PublishedCrl } from "./publish-crl.ts";
+import type { KeyDirectoryOptions, KeyStore } from "./keys.ts";
 import { openSqliteStore } from "./store/sqlite.ts";
+import type { CrlRecord, Store } from "./store/store.ts";
 
 /** The paths of an authority that lives in a folder. */
 export interface AuthorityHome {
@@ -64,14 +64,35 @@ export async function initAuthorityHome(
  */
 export async function openAuthorityHome(
   home: string,
-  options: Omit<AuthorityOptions, "store" | "keys"> & KeyDirectoryOptions = {},
+  options: OpenAuthorityOptions = {},
 ): Promise<Authority> {
+  return (await openAuthorityParts(home, options)).authority;
+}
+
+/** How the authority of a home folder is opened. */
+export interface OpenAuthorityOptions
+  extends Omit<AuthorityOptions, "store" | "keys">, KeyDirectoryOptions {}
+
+/** An authority with what it stands on, for whoever serves it: an ACME server needs all three. */
+export interface AuthorityParts {
+  readonly authority: Authority;
+  readonly store: Store;
+  readonly keys: KeyStore;
+}
+
+/** As `openAuthorityHome`. The store is closed with the authority. */
+export async function openAuthorityParts(
+  home: string,
+  { passphrase, clearKeys, ...rest }: OpenAuthorityOptions = {},
+): Promise<AuthorityParts> {
   const { directory, store: path } = authorityHome(home);
-  const { passphrase, ...rest } = options;
-  const keys = keysFromDirectory(directory, passphrase === undefined ? {} : { passphrase });
+  const keys = keysFromDirectory(directory, {
+    ...(passphrase && { passphrase }),
+    ...(clearKeys && { clearKeys }),
+  });
   const store = openSqliteStore({ path, missing: "fail" });
   try {
-    return await createAuthority({ ...rest, store, keys });
+    return { authority: await createAuthority({ ...rest, store, keys }), store, keys };
   } catch (error) {
     await store.close();
     throw error;
@@ -121,12 +142,13 @@ async function build(
  */
 export async function writeCrls(
   { crls: directory }: Pick<AuthorityHome, "crls">,
-  crls: readonly PublishedCrl[],
+  crls: readonly Pick<CrlRecord, "issuer" | "der">[],
 ): Promise<readonly string[]> {
   await createDirectory(directory, { trustedDirectory: true });
   const paths: string[] = [];
-  for (const { issuer, pem } of crls) {
+  for (const { issuer, der } of crls) {
     const path = join(directory, `${issuer}.crl`);
+    const pem = encodePem("X509 CRL", der);
     await writeFileAtomic(path, pem, { mode: 0o644, overwrite: true, trustedDirectory: true });
     paths.push(path);
   }

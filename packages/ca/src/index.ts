@@ -6,8 +6,14 @@ export type { Authority, AuthorityOptions } from "./authority.ts";
 export type { AuditTrail } from "./audit.ts";
 export { establishAuthority } from "./establish.ts";
 export type { EstablishedAuthority, EstablishOptions } from "./establish.ts";
-export { authorityHome, initAuthorityHome, openAuthorityHome, writeCrls } from "./home.ts";
-export type { AuthorityHome } from "./home.ts";
+export {
+  authorityHome,
+  initAuthorityHome,
+  openAuthorityHome,
+  openAuthorityParts,
+  writeCrls,
+} from "./home.ts";
+export type { AuthorityHome, AuthorityParts, OpenAuthorityOptions } from "./home.ts";
 export { encodeSpiffeBundle, parseSpiffeBundle } from "./spiffe-bundle.ts";
 export type { FederatedBundle } from "./spiffe-bundle.ts";
 export type { PruneRule } from "./prune.ts";
@@ -20,6 +26,8 @@ export type { IssuedCertificate, IssueRequest } from "./issue.ts";
 export type { RenewRequest } from "./renew.ts";
 export type { EnrolRequest, TokenRequest } from "./enrol.ts";
 export type { SubjectRequest } from "./issuance.ts";
+export { readTokenAddress } from "./token.ts";
+export type { TokenAddress } from "./token.ts";
 export { parseAlternativeName, parseServiceName, serviceNames } from "./names.ts";
 export type { AlternativeNames, ServiceName, ServiceNamesOptions } from "./names.ts";
 export { defaultProfiles } from "./profiles.ts";
@@ -56,10 +64,17 @@ export type { AuthorityService } from "./service/service.ts";
 export type { AuthorityServiceOptions } from "./service/options.ts";
 export type { Rate, ServiceLimits } from "./service/limits.ts";
 export type { AuthorityServiceEvent, AuthorityServiceEventListener } from "./service/events.ts";
+export { createAuthorityMetrics } from "./service/metrics.ts";
+export type { AuthorityCounters, AuthorityMetrics } from "./service/metrics.ts";
 export type { CrlSet } from "./service/crl-feed.ts";
 export type { CrlPlace, TrustBundle } from "./bundle.ts";
 
 // who asks an authority that is online
+export { enrolCredential, renewCredentialOnline } from "./client/online-credential.ts";
+export type {
+  EnrolCredentialOptions,
+  RenewCredentialOnlineOptions,
+} from "./client/online-credential.ts";
 export { enrolOnline } from "./client/enrol-online.ts";
 export type { EnrolOnlineOptions } from "./client/enrol-online.ts";
 export { crlFromAuthority } from "./client/crl-from-authority.ts";

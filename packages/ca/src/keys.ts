@@ -25,6 +25,8 @@ export interface KeyDirectoryOptions {
    * only when needed. Without it, or when it answers undefined, keys are saved in the clear.
    */
   readonly passphrase?: () => Promise<string | undefined>;
+  /** Whether a key that is not encrypted is opened; `allow` if not given (security.md S53). */
+  readonly clearKeys?: "allow" | "refuse";
 }
 
 /**
@@ -33,7 +35,7 @@ export interface KeyDirectoryOptions {
  */
 export function keysFromDirectory(
   directory: string,
-  { passphrase = noPassphrase }: KeyDirectoryOptions = {},
+  { passphrase = noPassphrase, clearKeys = "allow" }: KeyDirectoryOptions = {},
 ): KeyStore {
   let asked: Promise<string | undefined> | undefined;
   const ask = () => (asked ??= passphrase());
@@ -46,7 +48,10 @@ export function keysFromDirectory(
       if (own !== undefined) return own;
       const path = pathOf(name);
       const pem = Buffer.from(await readKeyFile(path)).toString("latin1");
-      if (!pem.includes(encryptedLabel)) return parseKey(pem, { path });
+      if (!pem.includes(encryptedLabel)) {
+        if (clearKeys === "allow") return parseKey(pem, { path });
+        throw new CaError("KEY_CLEAR", `${path} is not encrypted`);
+      }
       const given = await ask();
       if (given === undefined) {
         throw new CaError("KEY_LOCKED", `${path} is encrypted and no passphrase was given`);

@@ -37,29 +37,57 @@ export async function renewCredential(
   options: RenewCredentialOptions,
 ): Promise<IssuedCertificate> {
   const { keyAlgorithm, ...rest } = options;
-  const bundle = await readBounded(paths.certificate, { maxBytes: maxFileBytes });
-  const [present] = parseCertificatesPem(bundle);
+  return replaceCredential(paths, {
+    keyAlgorithm,
+    ask: ({ present, nextKey }) =>
+      authority.renew({
+        ...rest,
+        certificate: present.fingerprint,
+        publicKey: createPublicKey(nextKey),
+      }),
+    isFinal: () => true,
+  });
+}
+
+/** How the next certificate is had. */
+interface ReplaceOptions<Issued> {
+  readonly keyAlgorithm: KeyAlgorithm | undefined;
+  /** Asks for the certificate of the next key. */
+  readonly ask: (request: {
+    readonly present: Certificate;
+    /** The file of the present certificate, as it is. */
+    readonly presentChain: Uint8Array;
+    readonly nextKey: KeyObject;
+  }) => Promise<Issued>;
+  /** Whether an error says that nothing was issued: the next key is then taken away again. */
+  readonly isFinal: (error: unknown) => boolean;
+}
+
+/** Puts the next certificate and key in the place of those in two files, as `renewCredential` says. */
+export async function replaceCredential<Issued extends { readonly chain: readonly Certificate[] }>(
+  paths: CredentialPaths,
+  { keyAlgorithm, ask, isFinal }: ReplaceOptions<Issued>,
+): Promise<Issued> {
+  const presentChain = await readBounded(paths.certificate, { maxBytes: maxFileBytes });
+  const [present] = parseCertificatesPem(presentChain);
   if (present === undefined) throw new TypeError("a bundle holds at least one certificate");
   const pending = `${paths.key}.next`;
   await finishInterrupted(present, { pending, key: paths.key });
   const next = await nextKey(pending, keyAlgorithm);
-  const renewed = await authority
-    .renew({
-      ...rest,
-      certificate: present.fingerprint,
-      publicKey: createPublicKey(next.privateKey),
-    })
-    .catch(async (error: unknown) => {
-      if (next.made) await rm(next.path);
+  const issued = await ask({ present, presentChain, nextKey: next.privateKey }).catch(
+    async (error: unknown) => {
+      if (next.made && isFinal(error)) await rm(next.path);
       throw error;
-    });
-  const pem = certificatesToPem(renewed.chain);
+    },
+  );
+  const pem = certificatesToPem(issued.chain);
   await writeFileAtomic(paths.certificate, pem, { mode: 0o644, overwrite: true });
   await rename(next.path, paths.key);
-  return renewed;
+  return issued;
 }
 
-interface NextKey {
+/** A key that is on disk before it is certified. */
+export interface NextKey {
   readonly path: string;
   readonly privateKey: KeyObject;
   /** False if an attempt before this one made it. */
@@ -76,7 +104,8 @@ async function finishInterrupted(
   await rename(pending, key);
 }
 
-async function nextKey(path: string, algorithm: KeyAlgorithm | undefined): Promise<NextKey> {
+/** The key that an attempt before this one left in a file, or a new one in it (mode 0600). */
+export async function nextKey(path: string, algorithm: KeyAlgorithm | undefined): Promise<NextKey> {
   const earlier = await readKey(path);
   if (earlier !== undefined) return { path, privateKey: earlier, made: false };
   const { privateKey } = generateKeyPair(algorithm);

@@ -57,6 +57,7 @@ export function recordToWire(
     issuer: record.issuer,
     requester: record.requester,
     parent: record.parent ?? "",
+    enrolment: record.enrolment,
     notBefore: timestampFromDate(record.notBefore),
     notAfter: timestampFromDate(record.notAfter),
     issuedAt: timestampFromDate(record.issuedAt),

@@ -32,12 +32,7 @@ test("S49: the door without certificates knows no method of Authority, by gRPC o
     const path = `/${Authority.typeName}/${name}`;
     assert.equal((await post(online, { path, body: "{}" })).status, 404, name);
   }
-  await assert.rejects(
-    stranger.connect({ timeoutMs: 5_000 }).then(({ health }) => {
-      if (health === "PERMISSION_DENIED") throw new Error("denied");
-    }),
-    /denied/,
-  );
+  assert.equal((await stranger.connect({ timeoutMs: 5_000 })).health, "PERMISSION_DENIED");
 });
 
 test("S49: the door with certificates lets nobody in without one", async (t) => {
@@ -81,7 +76,7 @@ test("a service enrols by JSON as it does by gRPC", async (t) => {
   assert.equal(enrolled.status, 200);
   assert.match(enrolled.json.certificate?.chainPem ?? "", /^-----BEGIN CERTIFICATE-----/);
   const again = await post(online, { path, body });
-  assert.deepEqual(again.json.certificate, enrolled.json.certificate);
+  assert.equal(again.json.certificate?.fingerprint, enrolled.json.certificate?.fingerprint);
   const wrong = await post(online, { path, body: '{"token": "x", "certificateRequest": "AAAA"}' });
   assert.equal(wrong.status, 401);
   assert.equal(wrong.json.code, "unauthenticated");

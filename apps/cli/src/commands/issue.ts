@@ -3,45 +3,30 @@ import {
   authorityHome,
   checkKubernetesName,
   openAuthorityHome,
-  parseAlternativeName,
   refuseExistingCredential,
-  serviceNames,
   writeCredential,
   writeKubernetesSecret,
 } from "@handfast/ca";
-import type { AlternativeNames, Authority, ServiceName } from "@handfast/ca";
-import { generateKeyPair, parseSpiffeId } from "@handfast/x509";
+import type { Authority, ServiceName } from "@handfast/ca";
+import { generateKeyPair } from "@handfast/x509";
 import type { Certificate, KeyAlgorithm } from "@handfast/x509";
 import { Option } from "commander";
 import type { Command } from "commander";
-import {
-  collect,
-  keyAlgorithmOption,
-  withHomeOptions,
-  withPassphraseOption,
-} from "../common-options.ts";
+import { keyAlgorithmOption, withHomeOptions, withPassphraseOption } from "../common-options.ts";
 import { homeOf } from "../context.ts";
 import type { CommonOptions, Context } from "../context.ts";
 import { asUsage, namedFiles, withLayoutOptions } from "../credential.ts";
 import type { LayoutOptions, NamedFiles } from "../credential.ts";
-import { parseCount, parseDuration } from "../duration.ts";
 import { UsageError } from "../failure.ts";
+import { checkNameOptions, contentsOf, withNameOptions } from "../name-options.ts";
+import type { NameOptions } from "../name-options.ts";
 import { passphraseForOpening } from "../passphrase.ts";
 import type { PassphraseOptions } from "../passphrase.ts";
 import { reportIssued } from "../report-issued.ts";
 import type { Issued } from "../report-issued.ts";
 import { localRequester } from "../requester.ts";
 
-interface IssueOptions extends CommonOptions, PassphraseOptions, LayoutOptions {
-  readonly profile: string;
-  readonly days?: number;
-  readonly ttl?: number;
-  readonly san?: readonly string[];
-  readonly local?: true;
-  /** False for `--no-spiffe-id`. */
-  readonly spiffeId?: string | false;
-  readonly organization?: readonly string[];
-  readonly organizationalUnit?: readonly string[];
+interface IssueOptions extends CommonOptions, PassphraseOptions, LayoutOptions, NameOptions {
   readonly keyAlgorithm?: KeyAlgorithm;
   readonly force?: true;
   readonly format: "pem" | "k8s-secret";
@@ -53,23 +38,6 @@ export function issueCommand(program: Command, context: Context): void {
   const command = program
     .command("issue <name...>")
     .description("make a key and a certificate for each name, for server and client use")
-    .option("--profile <name>", "peer, server, client or svid", "peer")
-    .addOption(
-      new Option("--days <number>", "how long it is valid (default: 90, svid 1)").argParser(
-        parseCount,
-      ),
-    )
-    .addOption(
-      new Option("--ttl <duration>", "the same as 12h, 30m, …")
-        .argParser(parseDuration)
-        .conflicts("days"),
-    )
-    .option("--san <name>", "one more DNS name, IP address or URI; repeatable", collect)
-    .option("--local", "add localhost, 127.0.0.1 and ::1")
-    .option("--spiffe-id <id>", "instead of spiffe://TRUST-DOMAIN/NAME")
-    .option("--no-spiffe-id", "without a SPIFFE id")
-    .option("--organization <name>", "O of the subject; repeatable", collect)
-    .option("--organizational-unit <name>", "OU of the subject; repeatable", collect)
     .addOption(keyAlgorithmOption("of the new key (default: ecdsa-p256)"))
     .addOption(
       new Option(
@@ -82,7 +50,7 @@ export function issueCommand(program: Command, context: Context): void {
     .option("--namespace <name>", "of the Secret; whoever applies it says if absent")
     .option("--force", "replace the files of that name that are there")
     .action((names: string[], options: IssueOptions) => issue(names, { options, context }));
-  withPassphraseOption(withHomeOptions(withLayoutOptions(command)));
+  withPassphraseOption(withHomeOptions(withLayoutOptions(withNameOptions(command))));
 }
 
 async function issue(
@@ -91,6 +59,7 @@ async function issue(
 ): Promise<void> {
   const home = homeOf(context, options);
   asUsage(() => checkNameOptions(options));
+  asUsage(() => checkSecretOptions(options));
   const plans = namedFiles(words, { home, options }).map((plan) => ({
     ...plan,
     paths: options.format === "pem" ? plan.paths : secretPaths(plan),
@@ -123,18 +92,10 @@ async function issueOne(
   { name, paths, options }: NamedFiles & { options: IssueOptions },
 ): Promise<Certificate> {
   const { publicKey, privateKey } = generateKeyPair(options.keyAlgorithm);
-  const validitySeconds = options.days === undefined ? options.ttl : options.days * 86_400;
   const { chain, certificate } = await authority.issue({
-    profile: options.profile,
     publicKey,
-    subject: {
-      commonName: name,
-      organizations: options.organization ?? [],
-      organizationalUnits: options.organizationalUnit ?? [],
-    },
-    names: namesOf(name, { options, authority }),
+    ...contentsOf(name, { options, authority }),
     requester: localRequester(),
-    ...(validitySeconds === undefined ? {} : { validitySeconds }),
   });
   const contents = {
     chain,
@@ -166,27 +127,10 @@ function secretName(name: ServiceName): string {
   return `${name}-tls`;
 }
 
-function namesOf(
-  name: ServiceName,
-  { options, authority }: { options: IssueOptions; authority: Authority },
-): AlternativeNames {
-  const { profile, spiffeId, san = [], local = false } = options;
-  const kinds = authority.profiles[profile]?.names;
-  return serviceNames(name, {
-    trustDomain: authority.trustDomain,
-    additional: san,
-    local,
-    ...(kinds === undefined ? {} : { kinds }),
-    ...(spiffeId === undefined ? {} : { spiffeId: spiffeId === false ? null : spiffeId }),
-  });
-}
-
-function checkNameOptions({ san = [], spiffeId, format, namespace }: IssueOptions): void {
-  if (namespace !== undefined) {
-    if (format !== "k8s-secret")
-      throw new UsageError("--namespace is of a Secret", "add --format k8s-secret");
-    checkKubernetesName(namespace);
+function checkSecretOptions({ format, namespace }: IssueOptions): void {
+  if (namespace === undefined) return;
+  if (format !== "k8s-secret") {
+    throw new UsageError("--namespace is of a Secret", "add --format k8s-secret");
   }
-  san.forEach(parseAlternativeName);
-  if (typeof spiffeId === "string") parseSpiffeId(spiffeId);
+  checkKubernetesName(namespace);
 }

@@ -1,18 +1,27 @@
 import { openAuthorityHome, statusOf } from "@handfast/ca";
-import type { CertificateRecord, CertificateStatus } from "@handfast/ca";
+import type { AuthorityClient, CertificateStatus, RemoteQuery, RemoteRecord } from "@handfast/ca";
 import { Option } from "commander";
 import type { Command } from "commander";
 import { withHomeOptions } from "../common-options.ts";
 import { homeOf } from "../context.ts";
 import type { CommonOptions, Context } from "../context.ts";
 import { formatTime, parseCount, parseDuration } from "../duration.ts";
+import { authorityTarget, withOnlineAuthority, withOnlineOptions } from "../online.ts";
+import type { OnlineOptions } from "../online.ts";
 
-interface ListOptions extends CommonOptions {
+interface ListOptions extends CommonOptions, OnlineOptions {
   readonly name?: string;
   readonly search?: string;
   readonly status?: CertificateStatus;
   readonly profile?: string;
   readonly expiresWithin?: number;
+  readonly limit: number;
+}
+
+interface Query extends Pick<
+  RemoteQuery,
+  "name" | "text" | "profile" | "status" | "expiresBefore"
+> {
   readonly limit: number;
 }
 
@@ -36,39 +45,38 @@ export function listCommand(program: Command, context: Context): void {
         .default(1_000),
     )
     .action((options: ListOptions) => list(options, context));
-  withHomeOptions(command);
+  withHomeOptions(withOnlineOptions(command));
 }
 
 async function list(options: ListOptions, context: Context): Promise<void> {
   const { output } = context;
   const now = context.now();
   const { name, search: text, status, profile, expiresWithin, limit } = options;
-  const authority = await openAuthorityHome(homeOf(context, options), { clock: () => now });
-  let records;
-  try {
-    records = await authority.find({
-      limit: Math.min(limit, 10_000),
-      ...(name === undefined ? {} : { name }),
-      ...(text === undefined ? {} : { text }),
-      ...(profile === undefined ? {} : { profile }),
-      ...(status === undefined ? {} : { status }),
-      ...(expiresWithin === undefined
-        ? {}
-        : {
-            status: "valid" as const,
-            expiresBefore: new Date(now.getTime() + expiresWithin * 1_000),
-          }),
-    });
-  } finally {
-    await authority.close();
-  }
+  const query = {
+    limit: Math.min(limit, 10_000),
+    ...(name === undefined ? {} : { name }),
+    ...(text === undefined ? {} : { text }),
+    ...(profile === undefined ? {} : { profile }),
+    ...(status === undefined ? {} : { status }),
+    ...(expiresWithin === undefined
+      ? {}
+      : {
+          status: "valid" as const,
+          expiresBefore: new Date(now.getTime() + expiresWithin * 1_000),
+        }),
+  };
+  const target = authorityTarget(context, options);
+  const records =
+    target === undefined
+      ? await findInHome(query, { home: homeOf(context, options), now })
+      : await withOnlineAuthority(target, { options, context }, (client) => findAll(client, query));
   if (options.json === true) {
-    output.json({ certificates: records.map((record) => recordJson(record, now)) });
+    output.json({ certificates: records.map(recordJson) });
     return;
   }
   for (const record of records) {
     const cells = [
-      statusOf(record, now).padEnd(7),
+      record.status.padEnd(7),
       formatTime(record.notAfter),
       record.profile.padEnd(10),
       record.serialNumber,
@@ -79,11 +87,43 @@ async function list(options: ListOptions, context: Context): Promise<void> {
   if (records.length === limit) output.note(`note: there may be more than these ${limit}`);
 }
 
-function recordJson(record: CertificateRecord, now: Date): object {
+async function findInHome(
+  query: Query,
+  { home, now }: { home: string; now: Date },
+): Promise<readonly RemoteRecord[]> {
+  const authority = await openAuthorityHome(home, { clock: () => now });
+  try {
+    const records = await authority.find(query);
+    return records.map((record) => ({ ...record, status: statusOf(record, now) }));
+  } finally {
+    await authority.close();
+  }
+}
+
+/** Page by page. */
+async function findAll(
+  client: AuthorityClient,
+  { limit, ...query }: Query,
+): Promise<readonly RemoteRecord[]> {
+  const found: RemoteRecord[] = [];
+  let after: string | undefined;
+  do {
+    const page = await client.find({
+      ...query,
+      limit: Math.min(1_000, limit - found.length),
+      ...(after === undefined ? {} : { after }),
+    });
+    found.push(...page.records);
+    after = page.next;
+  } while (after !== undefined && found.length < limit);
+  return found;
+}
+
+function recordJson(record: RemoteRecord): object {
   return {
     serialNumber: record.serialNumber,
     fingerprint: record.fingerprint,
-    status: statusOf(record, now),
+    status: record.status,
     profile: record.profile,
     identity: record.identity ?? null,
     subject: record.subject,

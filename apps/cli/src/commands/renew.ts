@@ -1,4 +1,10 @@
-import { authorityHome, openAuthorityHome, renewCredential } from "@handfast/ca";
+import { dirname, join } from "node:path";
+import {
+  authorityHome,
+  openAuthorityHome,
+  renewCredential,
+  renewCredentialOnline,
+} from "@handfast/ca";
 import type { Authority } from "@handfast/ca";
 import type { Certificate, KeyAlgorithm } from "@handfast/x509";
 import { Option } from "commander";
@@ -9,13 +15,15 @@ import type { CommonOptions, Context } from "../context.ts";
 import { namedFiles, withLayoutOptions } from "../credential.ts";
 import type { LayoutOptions, NamedFiles } from "../credential.ts";
 import { parseCount, parseDuration } from "../duration.ts";
+import { authorityTarget, withAuthorityOption } from "../online.ts";
+import type { OnlineOptions } from "../online.ts";
 import { passphraseForOpening } from "../passphrase.ts";
 import type { PassphraseOptions } from "../passphrase.ts";
 import { reportIssued } from "../report-issued.ts";
 import type { Issued } from "../report-issued.ts";
 import { localRequester } from "../requester.ts";
 
-interface RenewOptions extends CommonOptions, PassphraseOptions, LayoutOptions {
+interface RenewOptions extends CommonOptions, PassphraseOptions, LayoutOptions, OnlineOptions {
   readonly days?: number;
   readonly ttl?: number;
   readonly keyAlgorithm?: KeyAlgorithm;
@@ -38,6 +46,10 @@ export function renewCommand(program: Command, context: Context): void {
     )
     .addOption(keyAlgorithmOption("of the new key (default: ecdsa-p256)"))
     .action((names: string[], options: RenewOptions) => renew(names, { options, context }));
+  withAuthorityOption(command).option(
+    "--ca-file <file>",
+    "with --authority: the roots it is verified by (default: beside the certificate)",
+  );
   withPassphraseOption(withHomeOptions(withLayoutOptions(command)));
 }
 
@@ -47,6 +59,11 @@ async function renew(
 ): Promise<void> {
   const home = homeOf(context, options);
   const plans = namedFiles(words, { home, options });
+  const target = authorityTarget(context, options);
+  if (target !== undefined) {
+    await renewAllOnline(plans, { target, options, context });
+    return;
+  }
   const authority = await openAuthorityHome(home, {
     passphrase: passphraseForOpening(context, options),
     clock: context.now,
@@ -65,6 +82,32 @@ async function renew(
   } finally {
     await authority.close();
   }
+}
+
+/** Each over a connection of its own certificate. */
+async function renewAllOnline(
+  plans: readonly NamedFiles[],
+  { target, options, context }: { target: string; options: RenewOptions; context: Context },
+): Promise<void> {
+  const { days, ttl, keyAlgorithm, caFile } = options;
+  const validitySeconds = days === undefined ? ttl : days * 86_400;
+  const renewed: Issued[] = [];
+  for (const { name, paths } of plans) {
+    const bundle = caFile ?? paths.bundle ?? join(dirname(paths.certificate), "ca.pem");
+    const { certificate } = await renewCredentialOnline(paths, {
+      target,
+      bundle,
+      ...(validitySeconds === undefined ? {} : { validitySeconds }),
+      ...(keyAlgorithm === undefined ? {} : { keyAlgorithm }),
+    });
+    renewed.push({ name, paths: { ...paths, bundle }, certificate });
+  }
+  reportIssued(renewed, {
+    output: context.output,
+    json: options.json === true,
+    now: context.now(),
+    caFile: "",
+  });
 }
 
 async function renewOne(

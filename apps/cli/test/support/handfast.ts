@@ -78,6 +78,7 @@ async function call(
     stdin: Readable.from([input]),
     terminal: undefined,
     now: () => new Date(),
+    stopped: () => Promise.resolve("the test"),
   });
   return { code, ...said };
 }

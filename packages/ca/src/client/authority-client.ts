@@ -104,6 +104,8 @@ export interface RemoteRecord {
   readonly issuer: string;
   readonly requester: string;
   readonly parent: string | undefined;
+  /** The fingerprint of the first of its line. */
+  readonly enrolment: string;
   readonly notBefore: Date;
   readonly notAfter: Date;
   readonly issuedAt: Date;
@@ -245,6 +247,7 @@ function recordFromWire(entry: InventoryEntry): RemoteRecord {
     issuer: entry.issuer,
     requester: entry.requester,
     parent: parent === "" ? undefined : parent,
+    enrolment: entry.enrolment,
     notBefore: timestampDate(notBefore),
     notAfter: timestampDate(notAfter),
     issuedAt: timestampDate(issuedAt),
