@@ -128,6 +128,7 @@ async function callHandfast(words: readonly string[], place: Place): Promise<str
     stdin: Readable.from([]),
     terminal: undefined,
     now: () => new Date(),
+    stopped: () => Promise.resolve("the document"),
   });
   return said;
 }

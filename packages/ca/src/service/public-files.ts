@@ -41,11 +41,11 @@ export function createPublicFiles({
 
   function find(url: string): PublicFile | undefined {
     if (url === "/roots.pem") {
-      const { roots, sequence } = bundle.current;
+      const { roots } = bundle.current;
       return {
         type: "application/x-pem-file",
         bytes: Buffer.from(certificatesToPem(roots)),
-        modified: new Date(sequence),
+        modified: undefined,
         freshSeconds: maxAgeSeconds,
       };
     }
@@ -65,7 +65,8 @@ export function createPublicFiles({
 interface PublicFile {
   readonly type: string;
   readonly bytes: Uint8Array;
-  readonly modified: Date;
+  /** Unknown of what is put together; the ETag tells then. */
+  readonly modified: Date | undefined;
   readonly freshSeconds: number;
 }
 
@@ -76,7 +77,7 @@ function serve(
   const etag = etagOf(bytes);
   const headers = {
     etag,
-    "last-modified": modified.toUTCString(),
+    ...(modified && { "last-modified": modified.toUTCString() }),
     "cache-control": `public, max-age=${freshSeconds}, no-transform`,
     "x-content-type-options": "nosniff",
   };
@@ -91,12 +92,13 @@ function serve(
 /** If-None-Match decides where it is given (RFC 9110, 13.2.2). */
 function isUnchanged(
   { headers }: IncomingMessage,
-  { etag, modified }: { etag: string; modified: Date },
+  { etag, modified }: { etag: string; modified: Date | undefined },
 ): boolean {
   const known = headers["if-none-match"];
   if (known !== undefined) {
     return known.split(",").some((one) => ["*", etag].includes(one.trim().replace(/^W\//, "")));
   }
+  if (modified === undefined) return false;
   const since = Date.parse(headers["if-modified-since"] ?? "");
   return Math.floor(modified.getTime() / 1_000) * 1_000 <= since;
 }
