@@ -8,10 +8,8 @@ import { drive } from "../src/wire/drive.ts";
 // The driver on a socket whose peer reads when the test says so.
 
 const head = [":method", "POST", ":scheme", "https", ":path", "/x", ":authority", "bank.test"];
-const answers: Readonly<Record<number, Uint8Array>> = {
-  1: new Uint8Array(100_000),
-  3: new Uint8Array(10),
-};
+/** The first answer is more than a socket takes at once. */
+const largeThenSmall = (id: number): Uint8Array => new Uint8Array(id === 1 ? 100_000 : 10);
 
 test("a server that shuts down ends the socket only when its last answer is out", async () => {
   const { socket, server, ask, turn } = await startServer();
@@ -42,6 +40,19 @@ test("nothing is written after the peer has ended its side", async () => {
   assert.ok(socket.writableFinished);
 });
 
+test("a large answer is sent from one piece of memory, however often the socket is full", async () => {
+  const { socket, ask } = await startServer(() => new Uint8Array(200_000));
+  ask();
+  await socket.readAll();
+  // By now the slab is as large as it gets.
+  socket.slabs.clear();
+  ask();
+  ask();
+  await socket.readAll();
+  assert.equal(countData(socket.written), 3 * 200_000);
+  assert.equal(socket.slabs.size, 1);
+});
+
 test("a peer that has read nothing for five seconds after the end is left, one that goes on is not", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const { socket, abort, turn } = await startServer();
@@ -69,6 +80,8 @@ test("a peer that has read nothing for five seconds after the end is left, one t
 /** A socket that keeps what is written until it is read. */
 class SlowSocket extends Duplex {
   written: Buffer = Buffer.alloc(0);
+  /** The memory that the written octets came from. */
+  readonly slabs: Set<ArrayBufferLike> = new Set();
   #pending: (() => void) | undefined;
   #reads = true;
 
@@ -82,6 +95,7 @@ class SlowSocket extends Duplex {
 
   override _write(chunk: Buffer, _: BufferEncoding, done: () => void): void {
     this.written = Buffer.concat([this.written, chunk]);
+    this.slabs.add(chunk.buffer);
     if (this.#reads) setImmediate(done);
     else this.#pending = done;
   }
@@ -116,7 +130,7 @@ class SlowSocket extends Duplex {
 }
 
 /** A server that answers each request at once, and a client machine that makes octets for it. */
-async function startServer(): Promise<{
+async function startServer(answer = largeThenSmall): Promise<{
   socket: SlowSocket;
   server: ServerConnection;
   ask(): void;
@@ -129,7 +143,7 @@ async function startServer(): Promise<{
     now: performance.now(),
     events: {
       onRequest: (id) => {
-        server.respond(id, { head: [":status", "200"], data: answers[id]! });
+        server.respond(id, { head: [":status", "200"], data: answer(id) });
         return id;
       },
       onData: () => {},

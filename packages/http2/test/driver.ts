@@ -24,7 +24,7 @@ export function drive(socket: Duplex, connection: Connection): Driver {
       if (output === undefined) {
         break;
       }
-      writable = socket.write(output, () => connection.giveBack(output));
+      writable = socket.write(output, () => written(output));
     }
     if (connection.phase === "closed") {
       clearTimeout(timer);
@@ -40,6 +40,14 @@ export function drive(socket: Duplex, connection: Connection): Driver {
       timerAt = due;
       timer = setTimeout(tick, Math.min(2 ** 31 - 1, Math.max(0, due - performance.now())));
       timer.unref();
+    }
+  };
+  // Not the "drain" event, which comes before the octets can be given back: so one slab serves for ever.
+  const written = (output: Uint8Array): void => {
+    connection.giveBack(output);
+    if (!writable && !socket.writableNeedDrain) {
+      writable = true;
+      flush();
     }
   };
   const tick = (): void => {
@@ -61,10 +69,6 @@ export function drive(socket: Duplex, connection: Connection): Driver {
     connection.receive(chunk, performance.now());
     // Not at once: what handlers answer before the next turn of the event loop goes into the same write.
     wake();
-  });
-  socket.on("drain", () => {
-    writable = true;
-    flush();
   });
   socket.on("error", ended);
   socket.on("end", () => {

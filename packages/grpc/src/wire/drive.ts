@@ -47,11 +47,6 @@ export function drive(socket: Duplex, connection: Connection, options: DriveOpti
     }
     options.received?.();
   });
-  socket.on("drain", () => {
-    writable = true;
-    if (longest !== undefined) awaitLife();
-    flush();
-  });
   socket.on("error", (error) => ended(error));
   socket.on("end", () => {
     peerEnded = true;
@@ -81,7 +76,7 @@ export function drive(socket: Duplex, connection: Connection, options: DriveOpti
     while (writable && !peerEnded) {
       const output = connection.takeOutput(performance.now());
       if (output === undefined) break;
-      writable = socket.write(output, () => connection.giveBack(output));
+      writable = socket.write(output, () => written(output));
     }
     if (connection.phase === "closed") {
       end();
@@ -91,6 +86,18 @@ export function drive(socket: Duplex, connection: Connection, options: DriveOpti
     if (options.unrefWhenIdle === true) {
       keepAlive(connection.openStreams > (options.backgroundStreams?.() ?? 0));
     }
+  }
+
+  /**
+   * The socket has taken a piece. Goes on here and not at the "drain" event, which comes before the piece
+   * can be given back: so one slab serves for ever, where each large message would cost new ones.
+   */
+  function written(output: Uint8Array): void {
+    connection.giveBack(output);
+    if (longest !== undefined) awaitLife();
+    if (writable || socket.writableNeedDrain) return;
+    writable = true;
+    flush();
   }
 
   /** The one timer. It is left alone while it is early enough, since deadlines mostly move away. */
