@@ -108,7 +108,7 @@ export async function underLoad(
 }
 
 /** Processor time of a process so far, from the kernel's accounts (in steps of a hundredth of a second). */
-function processorSeconds(pid: number): number {
+export function processorSeconds(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]!.split(" ");
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
@@ -119,7 +119,8 @@ export function residentOctets(pid: number): number {
   return Number(kilobytes) * 1_024;
 }
 
-function buildGo(folder: string): string | undefined {
+/** Builds the Go program in a folder; undefined where Go is not installed. */
+export function buildGo(folder: string): string | undefined {
   const go = ["/usr/local/go/bin/go", "go"].find((path) => path === "go" || existsSync(path))!;
   const sources = join(folder, "go");
   cpSync(join(import.meta.dirname, "peers", "go"), sources, { recursive: true });

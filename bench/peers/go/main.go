@@ -39,24 +39,34 @@ func main() {
 	size := flag.Int("size", 16, "load: octets of a message")
 	milliseconds := flag.Int("milliseconds", 1000, "load: how long")
 	fields := flag.Bool("metadata", false, "load: a deadline and two metadata entries")
+	clientCA := flag.String("client-ca", "", "serve: whose clients are required to show certificates; empty asks for none")
+	clientCert := flag.String("client-cert", "", "load: certificate to show, if any")
+	clientKey := flag.String("client-key", "", "load: its private key")
+	deadline := flag.Bool("deadline", false, "load: a deadline")
 	streaming := flag.Bool("streaming", false, "load: messages on one stream per call slot")
 	flag.Parse()
 	if *mode == "serve" {
-		serve(*certFile, *keyFile)
+		serve(*certFile, *keyFile, *clientCA)
 		return
 	}
 	load(plan{
 		target: *target, certFile: *certFile, connections: *connections, inFlight: *inFlight,
 		size: *size, duration: time.Duration(*milliseconds) * time.Millisecond,
-		metadata: *fields, streaming: *streaming,
+		metadata: *fields, streaming: *streaming, deadline: *deadline,
+		clientCert: *clientCert, clientKey: *clientKey,
 	})
 }
 
-func serve(certFile, keyFile string) {
+func serve(certFile, keyFile, clientCA string) {
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	must(err)
+	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}
+	if clientCA != "" {
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+		config.ClientCAs = anchors(clientCA)
+	}
 	server := grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13})),
+		grpc.Creds(credentials.NewTLS(config)),
 		grpc.MaxRecvMsgSize(largest), grpc.MaxConcurrentStreams(1000))
 	server.RegisterService(&grpc.ServiceDesc{
 		ServiceName: "bench.v1.Echo",
@@ -94,17 +104,21 @@ func stream(_ any, stream grpc.ServerStream) error {
 
 type plan struct {
 	target, certFile            string
+	clientCert, clientKey       string
 	connections, inFlight, size int
 	duration                    time.Duration
 	metadata, streaming         bool
+	deadline                    bool
 }
 
 func load(plan plan) {
-	anchor, err := os.ReadFile(plan.certFile)
-	must(err)
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(anchor)
-	config := &tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS13}
+	config := &tls.Config{RootCAs: anchors(plan.certFile), ServerName: "localhost", MinVersion: tls.VersionTLS13}
+	if plan.clientCert != "" {
+		pair, err := tls.LoadX509KeyPair(plan.clientCert, plan.clientKey)
+		must(err)
+		config.Certificates = []tls.Certificate{pair}
+	}
+	var err error
 	channels := make([]*grpc.ClientConn, plan.connections)
 	for index := range channels {
 		channels[index], err = grpc.NewClient(plan.target,
@@ -151,8 +165,10 @@ func repeat(channel *grpc.ClientConn, plan plan, end time.Time) []int64 {
 	latencies := make([]int64, 0, 100000)
 	call := func() {
 		ctx, cancel := context.Background(), context.CancelFunc(func() {})
-		if plan.metadata {
+		if plan.metadata || plan.deadline {
 			ctx, cancel = context.WithTimeout(ctx, 30*time.Second)
+		}
+		if plan.metadata {
 			ctx = metadata.AppendToOutgoingContext(ctx, "x-tenant", "acme", "x-request", fmt.Sprint(time.Now().UnixNano()))
 		}
 		must(channel.Invoke(ctx, unaryMethod, message, answer))
@@ -175,6 +191,14 @@ func repeat(channel *grpc.ClientConn, plan plan, end time.Time) []int64 {
 		log.Fatalf("answer of %d octets", len(answer.Value))
 	}
 	return latencies
+}
+
+func anchors(file string) *x509.CertPool {
+	anchor, err := os.ReadFile(file)
+	must(err)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(anchor)
+	return pool
 }
 
 func processorTime() time.Duration {
