@@ -54,6 +54,26 @@ test("a bank with an audit file says so if its policy has nothing recorded in it
   await assert.rejects(second, { code: "AUDIT_CHAIN_LOCKED" });
 });
 
+test("a policy may name the stdout_logger of gRFC A59, but no logger that is not there", async (t) => {
+  const folder = temporaryFolder(t);
+  const policy = join(folder, "policy.json");
+  const write = (name: string): void =>
+    writeFileSync(
+      policy,
+      JSON.stringify({
+        name: "p",
+        allow_rules: [{ name: "all" }],
+        audit_logging_options: { audit_condition: "ON_DENY", audit_loggers: [{ name }] },
+      }),
+    );
+  write("stdout_logger");
+  const served = await serveBank(t, { POLICY_FILE: policy });
+  await served.bank.stop();
+  write("syslog");
+  const second = startBank({ settings: served.settings, log: createKeptLog() });
+  await assert.rejects(second, { code: "POLICY_INVALID" });
+});
+
 test("S41, S60: over its rate an identity is refused, told when to come back, and nothing is written", async (t) => {
   const served = await serveBank(t, { RATE_LIMIT: "0.01" });
   const client = await served.client(BankService, alice);

@@ -1,4 +1,4 @@
-import { chainLogger, createAuditQueue, createRefusalRecorder } from "@handfast/policy";
+import { chainLogger, createAuditQueue, createRefusalRecorder, lineLogger } from "@handfast/policy";
 import { openAuditChain, openAuditKey } from "@handfast/policy";
 import type { AuditLoggerFactories, CompiledPolicy } from "@handfast/policy";
 import type { TlsEvent } from "@handfast/tls";
@@ -6,7 +6,7 @@ import type { Log } from "./log.ts";
 
 /** The record of who was let do what, and who was not let in. */
 export interface OpenAudit {
-  /** What policy documents may name: `handfast_chain`. */
+  /** What policy documents may name: `handfast_chain`, and the `stdout_logger` of gRFC A59. */
   readonly loggers: AuditLoggerFactories;
   /** Records refused handshakes: one per source, reason and second (S36). */
   onTlsEvent(event: TlsEvent): void;
@@ -38,7 +38,7 @@ export async function openAudit(
   const queue = createAuditQueue(chain);
   const refusals = createRefusalRecorder(queue);
   return {
-    loggers: { [loggerName]: chainLogger(queue) },
+    loggers: { ...lineLoggers, [loggerName]: chainLogger(queue) },
     onTlsEvent(event) {
       if (event.type !== "handshake" || event.refusal === undefined) return;
       const { refusal, peer, remoteAddress } = event;
@@ -67,8 +67,12 @@ export const builtInAuditOptions = {
 
 const loggerName = "handfast_chain";
 
+const lineLoggers: AuditLoggerFactories = {
+  stdout_logger: lineLogger({ write: (line) => process.stdout.write(line) }),
+};
+
 const noAudit: OpenAudit = {
-  loggers: {},
+  loggers: lineLoggers,
   onTlsEvent: () => undefined,
   checkPolicy: () => undefined,
   works: () => true,
