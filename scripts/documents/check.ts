@@ -74,7 +74,11 @@ function problemOf({ language, attributes, text }: Block): string | undefined {
   const { from } = attributes;
   if (from !== undefined) {
     if (!existsSync(from)) return `${from} is not there`;
-    return readFileSync(from, "utf8").includes(text.trim()) ? undefined : `${from} says otherwise`;
+    // The formatter sets quotations further to the left.
+    const quoted = lines(text).join("\n");
+    return lines(readFileSync(from, "utf8")).join("\n").includes(quoted)
+      ? undefined
+      : `${from} says otherwise`;
   }
   switch (language) {
     case "sh": {
@@ -100,6 +104,13 @@ function problemOf({ language, attributes, text }: Block): string | undefined {
         ? "quotes a file without saying which (`from=PATH`)"
         : `nobody checks a block of ${language === "" ? "no language" : language}`;
   }
+}
+
+function lines(text: string): readonly string[] {
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => line.trim());
 }
 
 /** Links into the repository that lead nowhere. */

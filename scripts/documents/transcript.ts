@@ -63,6 +63,7 @@ export function steady(text: string): string {
   return text
     .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, "TIME")
     .replaceAll(/\b[0-9a-f]{16,}\b/g, "HEX")
+    .replaceAll(/\bnumber \d{13}\b/g, "number N")
     .replaceAll(/:\d{5}\b/g, ":PORT")
     .replaceAll(/\b\d+ ms\b/g, "N ms");
 }
