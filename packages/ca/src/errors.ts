@@ -24,6 +24,18 @@ export type CaErrorCode = keyof typeof caErrors;
  * to, and whether a peer may be told.
  */
 export const caErrors = {
+  ACME_REFUSED: {
+    message: "The ACME authority refused what was asked for, or found the challenge not met.",
+    hint: "read what it says; see that what answers the challenge is reached from the authority",
+    status: 9,
+    public: false,
+  },
+  ACME_UNREACHABLE: {
+    message: "The ACME authority cannot be reached, or is not who it should be, or takes too long.",
+    hint: "check the directory URL and the roots that its certificate is verified by",
+    status: 14,
+    public: false,
+  },
   ANSWER_INVALID: {
     message: "The authority's answer is not what was asked for.",
     hint: "check that the address is the authority's, and that both sides run the same release",

@@ -91,6 +91,26 @@ export type {
 } from "./client/authority-client.ts";
 export type { ReceivedBundle, ReceivedCertificate } from "./client/received.ts";
 
+// who asks a foreign authority, by ACME
+export { createAcmeClient } from "./acme-client/acme-client.ts";
+export type {
+  AcmeCertificateRequest,
+  AcmeClient,
+  AcmeClientOptions,
+} from "./acme-client/acme-client.ts";
+export type { AcmeCertificate } from "./acme-client/received-certificate.ts";
+export { momentIn } from "./acme-client/renewal-window.ts";
+export type { RenewalWindow } from "./acme-client/renewal-window.ts";
+export type { AcmeRoots } from "./acme-client/transport.ts";
+export { solveByDns, solveByHttp, solveByTlsAlpn } from "./acme-client/solvers.ts";
+export type {
+  ChallengeSolver,
+  DnsChallengeRecord,
+  DnsHook,
+  PresentedChallenge,
+  SolverAddress,
+} from "./acme-client/solvers.ts";
+
 // who revokes
 export type { RevokeRequest } from "./revoke.ts";
 export type { PublishCrlRequest, PublishedCrl } from "./publish-crl.ts";

@@ -108,8 +108,8 @@ test("S51: a JWS is refused for what it lacks or has too much of, and each refus
     ["accountDoesNotExist 400", { header: { kid: `${acmeUrl}/account/` } }],
     ["accountDoesNotExist 400", { header: { kid: "https://other.test/acme/account/x" } }],
     ["unauthorized 403", { signedUrl: `${acmeUrl}/new-account` }],
-    ["unauthorized 403", { signedUrl: `${newOrder}?` }],
-    ["unauthorized 403", { signedUrl: "https://other.test/acme/new-order" }],
+    ["unauthorized 403", { signedUrl: `${client.kid}?` }],
+    ["unauthorized 403", { signedUrl: String(client.kid).replace("ca.test", "other.test") }],
     ["malformed 400", { header: { url: undefined } }],
     ["badNonce 400", { header: { nonce: undefined } }],
     ["badNonce 400", { header: { nonce: "" } }],
@@ -119,8 +119,9 @@ test("S51: a JWS is refused for what it lacks or has too much of, and each refus
     ["malformed 400", { keys: other }],
     ["malformed 400", { jws: signJws(privateKey, { header: { kid: client.kid }, payload: {} }) }],
   ];
+  const url = String(client.kid);
   for (const [expected, options] of cases) {
-    const answer = await client.post(newOrder, {}, options);
+    const answer = await client.post(url, "", options);
     assert.equal(problem(answer), expected, JSON.stringify(options));
     assert.match(String(answer.headers["replay-nonce"]), /^[A-Za-z0-9_-]{43}$/);
     if (expected.startsWith("badSignatureAlgorithm")) {

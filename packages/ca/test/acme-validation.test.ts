@@ -220,6 +220,17 @@ test("a redirect on the same server that ends at the right answer is good", asyn
   assert.equal((await validate(server, { client })).status, "valid");
 });
 
+test("the right answer with another status than 200 is none", async (context) => {
+  let status = 200;
+  const { server, client } = await withWebServer(context, (client) => (message, response) => {
+    response.statusCode = status;
+    answerHttp(client.thumbprint())(message, response);
+  });
+  for (status of [203, 206, 404, 500]) {
+    assert.deepEqual((await validate(server, { client })).error, wrong, String(status));
+  }
+});
+
 test("S51: nothing of a wrong answer reaches the client, neither body nor header nor status", async (context) => {
   const secret = "s3cr3t-of-the-inside";
   const answers: RequestListener[] = [
@@ -394,6 +405,7 @@ test("tls-alpn-01: the certificate names the identifier alone and carries the di
   const cases: readonly (readonly [AlpnAnswer, string])[] = [
     [{ protocols: ["http/1.1"] }, tls],
     [{ protocols: ["h2"] }, tls],
+    [{ protocols: [] }, tls],
     [{ names: { dns: ["other.bank.example"] } }, wrong.type],
     [{ names: { dns: [name, "other.bank.example"] } }, wrong.type],
     [{ names: { ip: [publicAddress] } }, wrong.type],

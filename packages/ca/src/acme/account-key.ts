@@ -78,8 +78,8 @@ export function verifiesWith(
   return verify(digest, Buffer.from(signed), { key, dsaEncoding: "ieee-p1363" }, signature);
 }
 
-/** Each key has one algorithm. */
-function algorithmOf(key: KeyObject, jwk: AccountJwk): SignatureAlgorithm {
+/** The one algorithm that a key signs with. @throws AcmeProblem badPublicKey */
+export function algorithmOf(key: KeyObject, jwk: AccountJwk): SignatureAlgorithm {
   if (jwk["kty"] === "EC") {
     if (jwk["crv"] === "P-256") return "ES256";
     if (jwk["crv"] === "P-384") return "ES384";

@@ -33,7 +33,7 @@ export async function renewalInfo(
 }
 
 /** The ARI identifier of a certificate (RFC 9773 4.1); undefined if it names no authority key. */
-function ariIdentifierOf({
+export function ariIdentifierOf({
   authorityKeyIdentifier: keyIdentifier,
   serialNumber,
 }: Pick<Certificate, "authorityKeyIdentifier" | "serialNumber">): string | undefined {

@@ -35,7 +35,7 @@ export async function validateTlsAlpn(
 }
 
 /** The name of an address in the handshake (RFC 8738 6). */
-function serverNameOf({ type, value }: Identifier): string {
+export function serverNameOf({ type, value }: Identifier): string {
   if (type === "dns") return value;
   if (isIPv4(value)) return `${value.split(".").toReversed().join(".")}.in-addr.arpa`;
   return `${nibblesOf(value).toReversed().join(".")}.ip6.arpa`;

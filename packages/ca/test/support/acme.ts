@@ -299,7 +299,7 @@ export async function orderFor(
   return { order: String(made.headers.location), finalize, authorizations, challenges };
 }
 
-function testNetwork(): TestNetwork {
+export function testNetwork(): TestNetwork {
   const hosts: TestNetwork["hosts"] = new Map();
   const records: TestNetwork["records"] = new Map();
   const listeners: TestNetwork["listeners"] = new Map();
