@@ -26,7 +26,7 @@ export interface AuthorityClientOptions {
   /** The certificate that is renewed, or that of an admin. */
   readonly identity: IdentitySource;
   readonly trust: TrustSource;
-  /** About the authority's own certificate; `noRevocation()` if not given: it lives a day. */
+  /** About the authority's own certificate; `noRevocation()` if not given: it lives for hours. */
   readonly revocation?: RevocationSource;
   /** Whom to expect; the host of the target if not given. */
   readonly expect?: Expectation;

@@ -22,6 +22,8 @@ export function crlFromAuthority(options: AuthorityCrlOptions): RevocationSource
   let problem: CrlProblem | undefined;
   let changed = (): void => undefined;
   let stop: AbortController | undefined;
+  /** Something has come that was not read yet. */
+  let unread = false;
 
   function start(): AbortSignal {
     if (stop === undefined) {
@@ -47,6 +49,7 @@ export function crlFromAuthority(options: AuthorityCrlOptions): RevocationSource
             lists.set(issuer, { name: `${target} ${issuer}`, bytes: der });
             problem = undefined;
             pauseMs = firstPauseMs;
+            unread = true;
             changed();
           }
         } finally {
@@ -87,11 +90,13 @@ export function crlFromAuthority(options: AuthorityCrlOptions): RevocationSource
       description: `revocation lists pushed by ${target}`,
       async read() {
         if (stop === undefined) await firstLists();
+        unread = false;
         return [...lists.values(), ...(problem === undefined ? [] : [problem])];
       },
       watch(listener) {
         changed = listener;
         start();
+        if (unread) listener(); // it came between the first reading and now
         return end;
       },
     },

@@ -39,7 +39,7 @@ export interface AuthorityServiceOptions {
   readonly crlValiditySeconds?: number;
   /** How old a list may be before it is signed again though nothing was revoked; 1 day if not given. */
   readonly crlRepublishSeconds?: number;
-  /** Of the authority's own certificates; 1 day if not given. */
+  /** Of the authority's own certificates; 6 hours if not given. */
   readonly ownValiditySeconds?: number;
   /** How often the store is asked what other processes changed there; 500 if not given. */
   readonly pollMs?: number;

@@ -59,7 +59,7 @@ async function start(
   const identity = await createOwnIdentity({
     authority,
     names: splitNames(options.names),
-    validitySeconds: options.ownValiditySeconds ?? day,
+    validitySeconds: options.ownValiditySeconds ?? day / 4,
     clock,
     onRenewed: (notAfter) => onEvent({ type: "identity-renewed", notAfter }),
     onError: fault("own certificate"),
