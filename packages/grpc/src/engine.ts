@@ -36,8 +36,15 @@ export interface EngineLimits {
 export interface ServerEngine {
   /** Makes a path known; a call to any other is answered UNIMPLEMENTED. */
   register(path: string): void;
-  /** Takes over a connected socket with no write in flight. */
-  accept(socket: Duplex, onCall: (call: EngineServerCall) => void): EngineConnection;
+  /**
+   * Takes over a connected socket with no write in flight. `onUnknown` is told of each call to a path that was
+   * not registered, once it is answered.
+   */
+  accept(
+    socket: Duplex,
+    onCall: (call: EngineServerCall) => void,
+    onUnknown?: () => void,
+  ): EngineConnection;
 }
 
 /** One connection of a server. */

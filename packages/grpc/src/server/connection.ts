@@ -20,6 +20,8 @@ export interface ConnectionContext {
   route(path: string): Route | undefined;
   /** Who makes a call with these headers; the connection's peer if absent. */
   callerOf?(headers: Metadata, who: ConnectionPeer): CallerOfCall;
+  /** Told of each call to a method that nobody serves. */
+  readonly unknown?: (() => void) | undefined;
   started(call: OpenCall): void;
   ended(call: OpenCall, error: GrpcError | undefined): void;
   released(call: OpenCall): void;
@@ -49,7 +51,7 @@ export function serveConnection(
   const calls = new Set<OpenCall>();
   let refused: Refusal | undefined;
   let draining = false;
-  const connection = context.engine.accept(socket, onCall);
+  const connection = context.engine.accept(socket, onCall, context.unknown);
   limitAge(socket, context.maxConnectionAgeMs ?? Infinity, () => drain({ kind: "aged" }));
 
   return {

@@ -196,6 +196,7 @@ export function createServer(options: ServerOptions): Server {
       fault: ({ method, requestId }, error) =>
         onEvent({ type: "handler-fault", method, requestId, error }),
     },
+    unknown: telemetry && (() => telemetry.unknown()),
     started: (call) => telemetry?.started(call),
     ended(call, error) {
       forwardedBy?.ended(call);

@@ -11,6 +11,8 @@ import { contextFrom, endSpan, methodName, spanAttributes } from "./spans.ts";
 export interface ServerTelemetry {
   started(call: OpenCall): void;
   ended(call: OpenCall, error: GrpcError | undefined): void;
+  /** A call to a method that nobody serves was answered. Its name is the caller's, and in no label. */
+  unknown(): void;
   decided(allowed: boolean): void;
   /** Runs the rest of a call in its span's context. */
   readonly interceptor: ServerInterceptor;
@@ -64,6 +66,14 @@ export function createServerTelemetry(options: TelemetryOptions): ServerTelemetr
       received.record(call.receivedBytes, attributes);
       const span = trace.getSpan(contexts.get(call) ?? context.active());
       if (span !== undefined) endSpan(span, error);
+    },
+    unknown() {
+      const method = { "grpc.method": "other" };
+      started.add(1, method);
+      const attributes = { ...method, "grpc.status": "UNIMPLEMENTED" };
+      duration.record(0, attributes);
+      sent.record(0, attributes);
+      received.record(0, attributes);
     },
     decided: (allowed) => decisions.add(1, { allowed }),
     interceptor: (call, next) => context.with(contexts.get(call) ?? context.active(), next),

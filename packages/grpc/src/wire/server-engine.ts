@@ -21,7 +21,7 @@ export function createServerEngine(limits: EngineLimits): ServerEngine {
   const paths = new Set<string>();
   return {
     register: (path) => void paths.add(path),
-    accept: (socket, onCall) => accept(socket, { limits, paths, onCall }),
+    accept: (socket, onCall, onUnknown) => accept(socket, { limits, paths, onCall, onUnknown }),
   };
 }
 
@@ -29,9 +29,10 @@ interface Accepting {
   readonly limits: EngineLimits;
   readonly paths: ReadonlySet<string>;
   readonly onCall: (call: EngineServerCall) => void;
+  readonly onUnknown: (() => void) | undefined;
 }
 
-function accept(socket: Duplex, { limits, paths, onCall }: Accepting): EngineConnection {
+function accept(socket: Duplex, { limits, paths, onCall, onUnknown }: Accepting): EngineConnection {
   const connection: ServerConnection = createConnection<ServerStream | undefined>({
     role: "server",
     now: performance.now(),
@@ -73,6 +74,7 @@ function accept(socket: Duplex, { limits, paths, onCall }: Accepting): EngineCon
     }
     if ("status" in read) {
       refuseStream(host, id, read);
+      if (read === unknownMethod) onUnknown?.();
       return undefined;
     }
     const stream = new ServerStream(id, head, { ...read, host });
@@ -89,7 +91,7 @@ function readHead(head: RequestHead, paths: ReadonlySet<string>): CallHead | Eng
   const [type = "", ...furtherTypes] = fieldValues(fields, "content-type");
   if (furtherTypes.length > 0 || !contentTypePattern.test(type)) return unsupportedMediaType;
   // Byte for byte: what is no registered name runs nothing (S39).
-  if (!paths.has(head.path)) return refusal("UNIMPLEMENTED", "unknown method");
+  if (!paths.has(head.path)) return unknownMethod;
   const encodings = fieldValues(fields, "grpc-encoding");
   if (encodings.length > 1 || !knownEncodings.has(encodings[0] ?? "identity")) {
     return refusal("UNIMPLEMENTED", "the message encoding is unknown: expected identity or gzip");
@@ -111,6 +113,7 @@ function refusal(code: StatusName, message: string): EngineStatus {
   return { status: statusNumbers[code], message, details: undefined };
 }
 
+const unknownMethod = refusal("UNIMPLEMENTED", "unknown method");
 const nothing = new Uint8Array(0);
 const contentTypePattern = /^application\/grpc(?:\+proto)?(?:;.*)?$/;
 const knownEncodings: ReadonlySet<string> = new Set(["identity", "gzip"]);
