@@ -36,6 +36,12 @@ export const caErrors = {
     status: 14,
     public: false,
   },
+  AGENT_MISCONFIGURED: {
+    message: "The agent lacks what it needs to get a certificate.",
+    hint: "compare its configuration with `handfast help agent`",
+    status: 9,
+    public: false,
+  },
   ANSWER_INVALID: {
     message: "The authority's answer is not what was asked for.",
     hint: "check that the address is the authority's, and that both sides run the same release",
@@ -72,6 +78,12 @@ export const caErrors = {
     status: 9,
     public: true,
   },
+  CREDENTIAL_INVALID: {
+    message: "A certificate and its key cannot be used together, or not at all.",
+    hint: "look at the certificate with `handfast inspect`, or enrol anew",
+    status: 9,
+    public: false,
+  },
   CREDENTIAL_EXISTS: {
     message: "A certificate or key file of that name is there already, and it is not overwritten.",
     hint: "choose another name or folder, or replace it on purpose with --force",
@@ -88,6 +100,12 @@ export const caErrors = {
     message: "The authority has no external account key of that id.",
     hint: "see what there is with `handfast ca eab list`",
     status: 5,
+    public: false,
+  },
+  HOOK_FAILED: {
+    message: "A service could not be told that its certificate has changed.",
+    hint: "run the hook by hand, as the user of the agent and without its environment",
+    status: 9,
     public: false,
   },
   ISSUER_UNAVAILABLE: {

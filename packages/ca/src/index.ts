@@ -111,6 +111,31 @@ export type {
   SolverAddress,
 } from "./acme-client/solvers.ts";
 
+// who keeps certificates fresh
+export { agentSource } from "./agent/agent-source.ts";
+export type { AgentSource, AgentSourceOptions } from "./agent/agent-source.ts";
+export { createAgent } from "./agent/agent.ts";
+export type { Agent, AgentOptions } from "./agent/agent.ts";
+export { bundleInFile, bundleInMemory } from "./agent/bundle-file.ts";
+export type { BundleKeeper } from "./agent/bundle-file.ts";
+export type { AgentEvent, AgentEventListener } from "./agent/events.ts";
+export type { KeptCertificate } from "./agent/keeper.ts";
+export type { ManagedCertificate } from "./agent/managed-certificate.ts";
+export { placeInMemory } from "./agent/place.ts";
+export type { CredentialPlace, FileAccess } from "./agent/place.ts";
+export { placeInDirectory } from "./agent/place-in-directory.ts";
+export { placeInFile } from "./agent/place-in-file.ts";
+export type { ReloadHook } from "./agent/reload-hook.ts";
+export { authorityRenewer } from "./agent/renewer.ts";
+export type {
+  AuthorityRenewerOptions,
+  PresentCredential,
+  Renewal,
+  RenewalRequest,
+  RenewedBundle,
+  Renewer,
+} from "./agent/renewer.ts";
+
 // who revokes
 export type { RevokeRequest } from "./revoke.ts";
 export type { PublishCrlRequest, PublishedCrl } from "./publish-crl.ts";
