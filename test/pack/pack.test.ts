@@ -97,10 +97,8 @@ describe("the published packages", () => {
   test("bring the command", () => {
     assert.match(run("npx", ["handfast", "--version"]), /^\d+\.\d+\.\d+\n$/);
     run("npx", ["handfast", "init"]);
-    run("npx", [
-      ...["handfast", "issue", "server", "alice", "--local"],
-      ...["--layout", "flat", "--out", "certs"],
-    ]);
+    const flat = ["--local", "--layout", "flat", "--out", "certs"];
+    run("npx", ["handfast", "issue", "server", "alice", ...flat]);
     assert.deepEqual(readdirSync(join(project, "certs")).toSorted(), [
       "alice.crt",
       "alice.key",
