@@ -90,6 +90,8 @@ database; both also while a bank runs. Each flag is also an environment variable
   --audit-file FILE    where decisions are recorded, chained and signed (nowhere)
   --audit-key-file FILE  the key that signs them, made if it is not there (the audit file's -key.pem)
   --rate-limit NUMBER  calls a second of one identity, twice as many at once (no limit)
+  --health-address HOST:PORT   gRPC health for probes, in plaintext (nowhere)
+  --metrics-address HOST:PORT  GET /metrics: plaintext on loopback, elsewhere mutual TLS (nowhere)
   --tls-enabled BOOL   false is plaintext, for local development only (true)
 `;
 }

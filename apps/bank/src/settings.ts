@@ -16,6 +16,8 @@ const settingNames = [
   "AUDIT_FILE",
   "AUDIT_KEY_FILE",
   "RATE_LIMIT",
+  "HEALTH_ADDRESS",
+  "METRICS_ADDRESS",
 ] as const;
 
 /** The name of a setting: "CA_FILE", whose flag is `--ca-file`. */

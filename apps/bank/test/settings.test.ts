@@ -72,4 +72,6 @@ const settingNames = [
   "AUDIT_FILE",
   "AUDIT_KEY_FILE",
   "RATE_LIMIT",
+  "HEALTH_ADDRESS",
+  "METRICS_ADDRESS",
 ];

@@ -1,5 +1,5 @@
-import { createServer } from "@handfast/grpc";
-import type { Server, ServerPolicy, ServerTransport } from "@handfast/grpc";
+import { createServer, observeMutualTls } from "@handfast/grpc";
+import type { Server, ServerPolicy, ServerTransport, TelemetryOptions } from "@handfast/grpc";
 import { anyTrustedPeer, mutualTlsFromEnv } from "@handfast/tls";
 import type { ConfiguredTransport } from "@handfast/tls";
 import { BankService, TellerService } from "../gen/bank/v1/bank_pb.ts";
@@ -14,6 +14,7 @@ import { createSqliteStore } from "../store/sqlite.ts";
 import type { FailPoint } from "../store/sqlite-worker.ts";
 import type { BankMode, BankStore } from "../store/store.ts";
 import { workloadIdentity } from "../workload-identity.ts";
+import { formatAddress, parseAddress } from "./address.ts";
 import { openAudit } from "./audit.ts";
 import type { OpenAudit } from "./audit.ts";
 import { logGrpcEvent, logTlsEvent } from "./log.ts";
@@ -46,6 +47,10 @@ interface StartOptions {
 export async function startBank({ settings, log, failPoint }: StartOptions): Promise<RunningBank> {
   const place = databasePlace(settings);
   const rateLimit = parseRateLimit(settings.RATE_LIMIT);
+  const healthAddress = parseAddress("HEALTH_ADDRESS", settings.HEALTH_ADDRESS);
+  const metricsAddress = parseAddress("METRICS_ADDRESS", settings.METRICS_ADDRESS);
+  // Here, so that a bank without metrics does not load what makes them.
+  const metrics = metricsAddress && (await import("./metrics.ts")).createMetrics();
   const audit = await openAudit(settings.AUDIT_FILE, { keyFile: settings.AUDIT_KEY_FILE, log });
   const undo: (() => Promise<void> | void)[] = [() => audit.close()];
   try {
@@ -57,9 +62,15 @@ export async function startBank({ settings, log, failPoint }: StartOptions): Pro
       onEvent(event) {
         logTlsEvent(log, event);
         audit.onTlsEvent(event);
+        metrics?.onTlsEvent(event);
       },
     });
-    if (transport.mode === "mutual-tls") undo.unshift(() => transport.mtls.close());
+    if (transport.mode === "mutual-tls") {
+      undo.unshift(() => transport.mtls.close());
+      if (metrics !== undefined) {
+        undo.unshift(observeMutualTls(transport.mtls, metrics.telemetry));
+      }
+    }
     const mode: BankMode = transport.mode === "mutual-tls" ? "mtls" : "plaintext";
     const store = await openStore(place, { mode, failPoint });
     undo.unshift(() => store.close());
@@ -71,13 +82,29 @@ export async function startBank({ settings, log, failPoint }: StartOptions): Pro
       bank,
       audit,
       rateLimit,
+      telemetry: metrics?.telemetry,
       log,
     });
     undo.unshift(() => server.shutdown({ graceMs }));
     undo.unshift(() => stopping.abort());
     const address = await server.listen({ host: transport.host, port: transport.port });
     const { host, port } = "host" in address ? address : transport;
-    log.info({ host, port, mode, database: nameOf(place), policy: policy.name }, "listening");
+    const health =
+      healthAddress && (await server.listenHealth({ ...healthAddress, services: probed }));
+    const served = metricsAddress && (await metrics?.serve(metricsAddress, transport));
+    if (served !== undefined) undo.unshift(() => served.close());
+    log.info(
+      {
+        host,
+        port,
+        mode,
+        database: nameOf(place),
+        policy: policy.name,
+        ...(health !== undefined && "host" in health && { health: formatAddress(health) }),
+        ...(served !== undefined && { metrics: formatAddress(served.address) }),
+      },
+      "listening",
+    );
     return { host, port, stop: () => inOrder(undo) };
   } catch (error) {
     await inOrder(undo);
@@ -109,14 +136,16 @@ function createBankServer(options: {
   bank: Bank;
   audit: OpenAudit;
   rateLimit: RateLimitSetting;
+  telemetry: TelemetryOptions | undefined;
   log: Log;
 }): Server {
-  const { transport, policy, bank, audit, rateLimit, log } = options;
+  const { transport, policy, bank, audit, rateLimit, telemetry, log } = options;
   const { store, mode } = bank;
   const server = createServer({
     ...serverTransport(transport),
     policy,
     ...rateLimit,
+    ...(telemetry !== undefined && { telemetry }),
     // In plaintext there is nobody to verify; what the policy grants to all is granted.
     unauthenticatedPeers: mode === "plaintext" ? "ask-policy" : "refuse",
     interceptors: [
@@ -127,6 +156,8 @@ function createBankServer(options: {
   server.add(BankService, createBankService(bank));
   // In plaintext nobody has an identity, so nobody can be a teller.
   if (mode === "mtls") server.add(TellerService, createTellerService(bank));
+  // For whoever would restart a bank that hangs: no check, for a restart mends no database.
+  server.health.setStatus(live, "SERVING");
   const ready = (): boolean => store.fault === undefined;
   for (const service of ["", BankService, ...(mode === "mtls" ? [TellerService] : [])]) {
     server.health.addCheck(service, { name: "store", ready, intervalMs: 1000 });
@@ -147,4 +178,7 @@ async function inOrder(steps: readonly (() => Promise<void> | void)[]): Promise<
   for (const step of steps) await step();
 }
 
+/** What may be asked about on the health port, beside the bank as a whole. */
+const live = "live";
+const probed = [live, BankService.typeName, TellerService.typeName];
 const graceMs = 10_000;
