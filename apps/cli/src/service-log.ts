@@ -5,7 +5,7 @@ import type { ServedAt } from "./service-file.ts";
 
 /** What `ca serve` says while it runs: a line per event, as text or as JSON. */
 export interface ServiceLog {
-  serving(served: ServedAt): void;
+  serving(served: ServedAt & Readonly<Record<string, unknown>>): void;
   stopping(signal: string): void;
   event(event: AuthorityServiceEvent): void;
   policy(this: void, event: PolicyFileEvent): void;

@@ -26,10 +26,13 @@ import { defaultProfiles } from "./profiles.ts";
 import type { LeafProfile } from "./profiles.ts";
 import { prune } from "./prune.ts";
 import type { PruneRule } from "./prune.ts";
+import { ocspStatement } from "./ocsp.ts";
+import type { OcspStatement, OcspStatementRequest } from "./ocsp.ts";
 import { publishCrls } from "./publish-crl.ts";
 import type { PublishCrlRequest, PublishedCrl } from "./publish-crl.ts";
 import { renew } from "./renew.ts";
 import type { RenewRequest } from "./renew.ts";
+import { parseRevocationUrl } from "./revocation-places.ts";
 import { revoke } from "./revoke.ts";
 import type { RevokeRequest } from "./revoke.ts";
 import { activateRotation } from "./rotation/activate.ts";
@@ -54,6 +57,11 @@ export interface AuthorityOptions {
   readonly keys: KeyStore;
   /** What may be issued, by name; `defaultProfiles()` if not given. */
   readonly profiles?: Readonly<Record<string, LeafProfile>>;
+  /**
+   * Where revocation is published, as `http://ca.bank.example:8480`: certificates then name the list and
+   * the OCSP responder below it. They name none if not given.
+   */
+  readonly revocationUrl?: string;
   /** The time now; the machine's clock if not given. */
   readonly clock?: () => Date;
   /** Told of each certificate, each revocation and each refusal; what it does not take fails. */
@@ -118,6 +126,12 @@ export interface Authority {
   withdrawExternalAccount(request: WithdrawExternalAccountRequest): Promise<ExternalAccountInfo>;
   /** Signs the revocation lists of a role anew. @throws CaError of the key store and the store */
   publishCrls(request: PublishCrlRequest): Promise<readonly PublishedCrl[]>;
+  /**
+   * Signs what the store says about one certificate; undefined where it has no word on it.
+   *
+   * @throws CaError of the key store and the store
+   */
+  ocspStatement(request: OcspStatementRequest): Promise<OcspStatement | undefined>;
   /** Which revocation list is the newest of each key. @throws CaError of the store */
   crlNumbers(): Promise<readonly CrlPlace[]>;
   /** The newest list of a key (`issuing-1`, …). @throws CaError of the store */
@@ -170,6 +184,7 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
     trustDomain,
     signatures: createSignatureMemo(1_000),
     clock,
+    revocationUrl: parseRevocationUrl(options.revocationUrl),
   };
   return {
     trustDomain,
@@ -213,6 +228,7 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
       );
     },
     publishCrls: (request) => publishCrls(workshop, request),
+    ocspStatement: (request) => ocspStatement(workshop, request),
     crlNumbers: () => crlNumbers(workshop),
     latestCrl: (issuer) => store.latestCrl(issuer),
     find: (query = {}) => store.certificates({ ...query, now: clock() }),

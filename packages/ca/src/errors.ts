@@ -156,6 +156,12 @@ export const caErrors = {
     status: 15,
     public: false,
   },
+  LISTEN_FAILED: {
+    message: "An address of the service cannot be listened on.",
+    hint: "choose a free port and an address of this machine",
+    status: 14,
+    public: false,
+  },
   NAME_REFUSED: {
     message: "A name cannot be put into a certificate of this profile.",
     hint: "use letters, digits, dots, hyphens and underscores",

@@ -7,6 +7,7 @@ import type { ContentsRequest, SubjectRequest } from "./issuance.ts";
 import type { NamedIssuer } from "./issuers.ts";
 import type { AlternativeNames } from "./names.ts";
 import { recordOf } from "./record.ts";
+import { revocationPlaces } from "./revocation-places.ts";
 import { refuseUnusable } from "./self-check.ts";
 import type { NewCertificateRecord, Records } from "./store/store.ts";
 import type { Workshop } from "./workshop.ts";
@@ -79,6 +80,7 @@ export async function sign(
   const { issuer } = by;
   const certificate = issueCertificate({
     ...contentsOf(contents, { profiles, trustDomain, now, issuer: issuer.certificate }),
+    ...revocationPlaces(workshop, { profile: contents.profile, issuer: by.name }),
     publicKey,
     issuer,
   });

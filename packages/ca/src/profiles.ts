@@ -10,6 +10,11 @@ export interface LeafProfile {
   readonly validitySeconds: number;
   readonly maxValiditySeconds: number;
   readonly names: readonly ("dns" | "ip" | "uri" | "email")[];
+  /**
+   * `unavailable` says in the certificate that its revocation is nowhere to be looked up (RFC 9608): for
+   * lives so short that nobody would. `published` if not given.
+   */
+  readonly revocation?: "published" | "unavailable";
 }
 
 /** The profiles of an authority that was given none. */

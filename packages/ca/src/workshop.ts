@@ -11,4 +11,6 @@ export interface Workshop {
   readonly trustDomain: string;
   readonly signatures: SignatureMemo;
   readonly clock: () => Date;
+  /** Without a slash at the end; undefined if certificates name no place. */
+  readonly revocationUrl: string | undefined;
 }

@@ -25,9 +25,11 @@ import type { PassphraseOptions } from "../passphrase.ts";
 import { reportIssued } from "../report-issued.ts";
 import type { Issued } from "../report-issued.ts";
 import { localRequester } from "../requester.ts";
+import { revocationUrlOf, revocationUrlOption } from "../revocation-url.ts";
 
 interface IssueOptions extends CommonOptions, PassphraseOptions, LayoutOptions, NameOptions {
   readonly keyAlgorithm?: KeyAlgorithm;
+  readonly revocationUrl?: string;
   readonly force?: true;
   readonly format: "pem" | "k8s-secret";
   readonly namespace?: string;
@@ -49,6 +51,7 @@ export function issueCommand(program: Command, context: Context): void {
     )
     .option("--namespace <name>", "of the Secret; whoever applies it says if absent")
     .option("--force", "replace the files of that name that are there")
+    .addOption(revocationUrlOption())
     .action((names: string[], options: IssueOptions) => issue(names, { options, context }));
   withPassphraseOption(withHomeOptions(withLayoutOptions(withNameOptions(command))));
 }
@@ -67,6 +70,7 @@ async function issue(
   const authority = await openAuthorityHome(home, {
     passphrase: passphraseForOpening(context, options),
     clock: context.now,
+    ...revocationUrlOf(context, options),
   });
   try {
     if (options.force !== true) {

@@ -22,11 +22,13 @@ import type { PassphraseOptions } from "../passphrase.ts";
 import { reportIssued } from "../report-issued.ts";
 import type { Issued } from "../report-issued.ts";
 import { localRequester } from "../requester.ts";
+import { revocationUrlOf, revocationUrlOption } from "../revocation-url.ts";
 
 interface RenewOptions extends CommonOptions, PassphraseOptions, LayoutOptions, OnlineOptions {
   readonly days?: number;
   readonly ttl?: number;
   readonly keyAlgorithm?: KeyAlgorithm;
+  readonly revocationUrl?: string;
 }
 
 /** `handfast renew NAME…`: the next certificate, with a new key, in the place of the present one. */
@@ -45,6 +47,7 @@ export function renewCommand(program: Command, context: Context): void {
         .conflicts("days"),
     )
     .addOption(keyAlgorithmOption("of the new key (default: ecdsa-p256)"))
+    .addOption(revocationUrlOption())
     .action((names: string[], options: RenewOptions) => renew(names, { options, context }));
   withAuthorityOption(command).option(
     "--ca-file <file>",
@@ -67,6 +70,7 @@ async function renew(
   const authority = await openAuthorityHome(home, {
     passphrase: passphraseForOpening(context, options),
     clock: context.now,
+    ...revocationUrlOf(context, options),
   });
   try {
     const renewed: Issued[] = [];

@@ -8,22 +8,23 @@ import { Authority as AuthorityDescriptor, Enrolment } from "../gen/handfast/ca/
 import { authorityMethods } from "./authority-methods.ts";
 import { enrolmentMethods } from "./enrolment-methods.ts";
 import { createGuard } from "./guard.ts";
+import type { Guard } from "./guard.ts";
 import { createHttpDoor } from "./http-door.ts";
-import type { HttpDoor } from "./http-door.ts";
+import type { HttpDoor, HttpHandler } from "./http-door.ts";
 import { inventoryMethods, requireRecorded } from "./inventory.ts";
 import { createJsonFace } from "./json-face.ts";
 import type { Rate, ResolvedLimits } from "./limits.ts";
 import type { MethodContext } from "./method-context.ts";
 import type { AuthorityServiceOptions, MountedAcme, TcpAddress } from "./options.ts";
 import type { OwnIdentity } from "./own-identity.ts";
-import type { PublicFiles } from "./public-files.ts";
 
 /** What both doors are made of. */
 export interface DoorParts {
   readonly options: AuthorityServiceOptions;
   readonly context: MethodContext;
   readonly identity: OwnIdentity;
-  readonly files: PublicFiles;
+  /** Roots, lists and OCSP. */
+  readonly published: readonly HttpHandler[];
   readonly limits: ResolvedLimits;
   readonly ready: () => boolean;
   /** Undefined until it is made. */
@@ -33,6 +34,7 @@ export interface DoorParts {
 
 /** One of the two listeners, and what it serves. */
 export interface Door {
+  readonly guard: Guard;
   /** @returns the port */
   listen(address: TcpAddress): Promise<number>;
   close(graceMs: number): Promise<void>;
@@ -40,7 +42,7 @@ export interface Door {
 
 /** Without client certificates: enrolment and what is public, nothing else. */
 export async function createFrontDoor(parts: DoorParts, audience: () => string): Promise<Door> {
-  const { options, context, identity, files, limits, fault } = parts;
+  const { options, context, identity, limits, fault } = parts;
   const rate = rateLimit(limits.requestsPerSource, context);
   const enrolRate = rateLimit(limits.enrolmentsPerSource, context);
   const guard = createGuard({
@@ -55,7 +57,7 @@ export async function createFrontDoor(parts: DoorParts, audience: () => string):
   const json = createJsonFace(Enrolment, { methods, guard });
   const http = createHttpDoor(
     [
-      (request, response) => files.handle(request, response),
+      ...parts.published,
       (request, response) => json.handle(request, response, undefined),
       (request, response) => {
         const acme = parts.acme();
@@ -87,12 +89,12 @@ export async function createFrontDoor(parts: DoorParts, audience: () => string):
     onEvent: (event) => options.onEvent?.({ type: "grpc", listener: "enrolment", event }),
   });
   server.add(Enrolment, methods);
-  return door({ tls, server, http, clientCertificates: "none" });
+  return door({ tls, server, http, guard, clientCertificates: "none" });
 }
 
 /** Over mutual TLS; the store is asked about each caller. */
 export async function createBackDoor(parts: DoorParts): Promise<Door> {
-  const { options, context, identity, files, limits, fault } = parts;
+  const { options, context, identity, limits, fault } = parts;
   const { bundle, crls, authority } = context;
   const rate = rateLimit(limits.requestsPerIdentity, context);
   const renewRate = rateLimit(limits.renewalsPerIdentity, context);
@@ -109,10 +111,7 @@ export async function createBackDoor(parts: DoorParts): Promise<Door> {
   const methods = authorityMethods(context, inventoryMethods(context, options.admins));
   const json = createJsonFace(AuthorityDescriptor, { methods, guard });
   const http = createHttpDoor(
-    [
-      (request, response) => files.handle(request, response),
-      (request, response, peer) => json.handle(request, response, peer),
-    ],
+    [...parts.published, (request, response, peer) => json.handle(request, response, peer)],
     { limiter: rateLimit(limits.requestsPerSource, context) },
   );
   const tls = await createMutualTls({
@@ -137,21 +136,24 @@ export async function createBackDoor(parts: DoorParts): Promise<Door> {
     ready: parts.ready,
     intervalMs: 1_000,
   });
-  return door({ tls, server, http, clientCertificates: "required" });
+  return door({ tls, server, http, guard, clientCertificates: "required" });
 }
 
 function door({
   tls,
   server,
   http,
+  guard,
   clientCertificates,
 }: {
+  readonly guard: Guard;
   readonly tls: MutualTls;
   readonly server: Server;
   readonly http: HttpDoor;
   readonly clientCertificates: "required" | "none";
 }): Door {
   return {
+    guard,
     async listen(address) {
       const bound = await server.listen({
         ...address,

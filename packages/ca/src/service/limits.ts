@@ -20,6 +20,10 @@ export interface ServiceLimits {
   readonly streamsPerIdentity?: number;
   /** Requests at a time, of each listener: 1,000. What is more is told to come back. */
   readonly pending?: number;
+  /** Requests of one source at the listener that publishes: 500 a second, 2,000 at once. */
+  readonly publicRequestsPerSource?: Rate;
+  /** OCSP responses signed on demand, for all together: 5,000 a second. */
+  readonly ocspSignatures?: Rate;
   /** How long caches may keep roots, lists and OCSP responses: 300 s. */
   readonly maxAgeSeconds?: number;
   /** Connections of the listener without client certificates: 2,000 at a time. */
@@ -39,6 +43,8 @@ export function resolveLimits(limits: ServiceLimits = {}): ResolvedLimits {
     requestsPerIdentity: { perSecond: 20, burst: 100 },
     streamsPerIdentity: 64,
     pending: 1_000,
+    publicRequestsPerSource: { perSecond: 500, burst: 2_000 },
+    ocspSignatures: { perSecond: 5_000, burst: 5_000 },
     maxAgeSeconds: 300,
     enrolmentListener: { sessions: 2_000, pendingHandshakes: 256, refusalNotice: false },
     authorityListener: {},

@@ -6,6 +6,7 @@ import type { Authority } from "../authority.ts";
 import type { CrlSet } from "./crl-feed.ts";
 import type { AuthorityServiceEventListener } from "./events.ts";
 import type { ServiceLimits } from "./limits.ts";
+import type { AuthorityCounters } from "./metrics.ts";
 
 /** How an authority is put online. */
 export interface AuthorityServiceOptions {
@@ -20,6 +21,16 @@ export interface AuthorityServiceOptions {
   readonly enrolment: TcpAddress;
   /** For whoever has one: Authority; gRPC and JSON. */
   readonly authorityListener: TcpAddress;
+  /** Serves roots, lists and OCSP over plain HTTP, and nothing else; not if not given. */
+  readonly publication?: TcpAddress;
+  /** Serves `/healthz`, `/readyz` and `/metrics` over plain HTTP, on a loopback address. */
+  readonly operations?: TcpAddress;
+  /** Lets everybody who reaches the address read the metrics. */
+  readonly dangerouslyOperationsBeyondLoopback?: boolean;
+  /** Counted by `createAuthorityMetrics().counting(…)`; `/metrics` has none of them if not given. */
+  readonly counters?: AuthorityCounters;
+  /** How long an OCSP response may be used; 3,600 s if not given. */
+  readonly ocspValiditySeconds?: number;
   /** The address that tokens name: `https://FIRST-NAME:PORT` of the enrolment listener if not given. */
   readonly audience?: string;
   /**

@@ -1,14 +1,22 @@
 import { isIP } from "node:net";
+import { createRateLimit } from "../acme/rate-limit.ts";
 import { createBundleFeed } from "./bundle-feed.ts";
 import { createCrlFeed } from "./crl-feed.ts";
 import type { CrlFeed } from "./crl-feed.ts";
 import { createBackDoor, createFrontDoor } from "./doors.ts";
 import type { DoorParts } from "./doors.ts";
+import { createHttpDoor } from "./http-door.ts";
+import type { HttpHandler } from "./http-door.ts";
 import { resolveLimits } from "./limits.ts";
+import type { Rate } from "./limits.ts";
 import type { MethodContext } from "./method-context.ts";
-import type { AuthorityServiceOptions, MountedAcme } from "./options.ts";
+import { createOcspResponder } from "./ocsp-responder.ts";
+import { operationsHandler } from "./operations.ts";
+import type { AuthorityServiceOptions, MountedAcme, TcpAddress } from "./options.ts";
 import { createOwnIdentity } from "./own-identity.ts";
 import type { OwnIdentity } from "./own-identity.ts";
+import { listenPlain } from "./plain-listener.ts";
+import type { PlainListener } from "./plain-listener.ts";
 import { createPublicFiles } from "./public-files.ts";
 
 /** An authority that is online. */
@@ -17,6 +25,9 @@ export interface AuthorityService {
   readonly enrolmentUrl: string;
   /** `NAME:PORT`: where certificates are renewed. */
   readonly authorityTarget: string;
+  /** The ports of the two plaintext listeners, where they are. */
+  readonly publicationPort: number | undefined;
+  readonly operationsPort: number | undefined;
   /** Whether its certificate, its lists and its store are as they should be. */
   ready(): boolean;
   /** Signs the revocation lists anew, now. @throws CaError CRL_UNPUBLISHED */
@@ -98,18 +109,38 @@ async function start(
     authorityTarget: () => authorityTarget,
     stopping: stopping.signal,
   };
-  const files = createPublicFiles({ bundle, crls, maxAgeSeconds: limits.maxAgeSeconds, clock });
+  const { maxAgeSeconds } = limits;
+  const files = createPublicFiles({ bundle, crls, maxAgeSeconds, clock });
+  const ocsp = createOcspResponder({
+    authority,
+    crls,
+    maxAgeSeconds,
+    validitySeconds: options.ocspValiditySeconds ?? 3_600,
+    signing: createRateLimit({ ...limits.ocspSignatures, clock }),
+    clock,
+    onError: fault("OCSP"),
+  });
+  const published: readonly HttpHandler[] = [
+    (request, response) => files.handle(request, response),
+    (request, response) => ocsp.handle(request, response),
+  ];
   const ready = (): boolean => isReady({ identity, crls, now: clock() });
   const doors: DoorParts = {
     options,
     context,
     identity,
-    files,
+    published,
     limits,
     ready,
     acme: () => acme,
     fault,
   };
+  const publication = await listenIf(options.publication, {
+    handlers: published,
+    rate: limits.publicRequestsPerSource,
+    clock,
+  });
+  undo.push(() => publication?.close(0));
   const front = await createFrontDoor(doors, () => options.audience ?? enrolmentUrl);
   undo.push(() => front.close(0));
   const back = await createBackDoor(doors);
@@ -118,19 +149,90 @@ async function start(
   authorityTarget = `${hostText(host)}:${await back.listen(options.authorityListener)}`;
   enrolmentUrl = `https://${hostText(host)}:${await front.listen(options.enrolment)}`;
   acme = await options.acme?.(enrolmentUrl);
+  const operations = await listenIf(loopbackOnly(options), {
+    handlers: [
+      operationsHandler({
+        ready,
+        counters: options.counters ?? { done: {}, refused: {} },
+        async gauges() {
+          return {
+            expiries: { serving: identity.notAfter, ...(await expiriesOf(authority)) },
+            crlNextUpdates: Object.fromEntries(
+              [...crls.current.values()].map(({ issuer, nextUpdate }) => [issuer, nextUpdate]),
+            ),
+            pendingRequests: front.guard.pending + back.guard.pending,
+            watchers: back.guard.streams,
+            ocsp: { ...ocsp.counters },
+          };
+        },
+        clock,
+        onError: fault("metrics"),
+      }),
+    ],
+    rate: limits.publicRequestsPerSource,
+    clock,
+  });
 
   return {
     enrolmentUrl,
     authorityTarget,
+    publicationPort: publication?.port,
+    operationsPort: operations?.port,
     ready,
     publishCrls: () => crls.publish(),
     async shutdown({ graceMs = 10_000 } = {}) {
       stopping.abort();
-      await Promise.all([front.close(graceMs), back.close(graceMs)]);
+      await Promise.all([
+        front.close(graceMs),
+        back.close(graceMs),
+        publication?.close(graceMs),
+        operations?.close(graceMs),
+      ]);
       await acme?.close();
       await Promise.all([identity.close(), crls.close(), bundle.close()]);
     },
   };
+}
+
+/** @throws TypeError */
+function loopbackOnly({
+  operations,
+  dangerouslyOperationsBeyondLoopback = false,
+}: AuthorityServiceOptions): TcpAddress | undefined {
+  if (operations === undefined || dangerouslyOperationsBeyondLoopback) return operations;
+  if (/^(?:localhost|127(?:\.\d+){3}|::1)$/.test(operations.host)) return operations;
+  throw new TypeError(
+    `metrics are served on loopback, not on ${operations.host}; dangerouslyOperationsBeyondLoopback lifts this`,
+  );
+}
+
+async function listenIf(
+  address: TcpAddress | undefined,
+  {
+    handlers,
+    rate,
+    clock,
+  }: {
+    readonly handlers: readonly HttpHandler[];
+    readonly rate: Rate;
+    readonly clock: () => Date;
+  },
+): Promise<PlainListener | undefined> {
+  if (address === undefined) return undefined;
+  const limiter = createRateLimit({ ...rate, clock });
+  return listenPlain(createHttpDoor(handlers, { limiter }).server, address);
+}
+
+/** When the authority's own CA certificates end. */
+async function expiriesOf(
+  authority: AuthorityServiceOptions["authority"],
+): Promise<Record<string, Date>> {
+  const living = (await authority.issuers()).filter(({ state }) => state !== "retired");
+  const ends = living.map(async ({ name, certificate: fingerprint }) => {
+    const [record] = await authority.find({ fingerprint });
+    return record === undefined ? [] : [[name, record.notAfter] as const];
+  });
+  return Object.fromEntries((await Promise.all(ends)).flat());
 }
 
 function isReady({

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { createClient } from "@handfast/grpc";
 import type { Client } from "@handfast/grpc";
@@ -14,18 +15,21 @@ import { certificatesToPem, encodePrivateKey, generateKeyPair } from "@handfast/
 import type { KeyObject } from "node:crypto";
 import {
   createAuthority,
+  createAuthorityMetrics,
   createAuthorityService,
+  defaultProfiles,
   establishAuthority,
   parseServiceName,
   serviceNames,
 } from "../../src/index.ts";
 import type {
-  AuditTrail,
+  AuthorityMetrics,
   Authority,
   AuthorityService,
   AuthorityServiceEvent,
   AuthorityServiceOptions,
   IssuedCertificate,
+  LeafProfile,
   Store,
   TokenRequest,
 } from "../../src/index.ts";
@@ -57,21 +61,38 @@ export interface Member extends IssuedCertificate {
 /** Starts an authority with an empty inventory and puts it online; stopped after the test. */
 export async function onlineAuthority(
   context: TestContext,
-  options: Partial<AuthorityServiceOptions> = {},
+  {
+    metrics = createAuthorityMetrics(),
+    revocationUrl,
+    ...options
+  }: Partial<AuthorityServiceOptions> & {
+    readonly metrics?: AuthorityMetrics;
+    readonly revocationUrl?: string;
+  } = {},
 ): Promise<OnlineAuthority> {
   const { store } = temporaryStore(context);
   const keys = memoryKeys();
   const events: AuthorityServiceEvent[] = [];
   const recorded: object[] = [];
-  const audit: AuditTrail = {
+  const audit = metrics.counting({
     async append(_kind, fields) {
       recorded.push(fields);
       return { chain: "", seq: recorded.length };
     },
-  };
+  });
   const requester = "local:test";
+  const profiles = defaultProfiles();
+  const { peer } = profiles;
+  assert.ok(peer);
+  const brief: LeafProfile = { ...peer, validitySeconds: 600, revocation: "unavailable" };
   await establishAuthority({ store, keys, trustDomain: "handfast.internal", requester });
-  const authority = await createAuthority({ store, keys, audit });
+  const authority = await createAuthority({
+    store,
+    keys,
+    audit,
+    profiles: { ...profiles, brief },
+    ...(revocationUrl === undefined ? {} : { revocationUrl }),
+  });
   const service = await createAuthorityService({
     authority,
     names: ["localhost"],

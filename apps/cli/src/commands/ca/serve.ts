@@ -14,6 +14,7 @@ import type { Command } from "commander";
 import { collect, withHomeOptions, withPassphraseOption } from "../../common-options.ts";
 import { homeOf } from "../../context.ts";
 import type { CommonOptions, Context } from "../../context.ts";
+import { revocationUrlOf, revocationUrlOption } from "../../revocation-url.ts";
 import { passphraseForOpening } from "../../passphrase.ts";
 import type { PassphraseOptions } from "../../passphrase.ts";
 import { createServiceLog } from "../../service-log.ts";
@@ -27,6 +28,9 @@ interface ServeOptions extends CommonOptions, PassphraseOptions {
   readonly name?: readonly string[];
   readonly enrolPort: number;
   readonly port: number;
+  readonly publishPort?: number;
+  readonly metricsPort?: number;
+  readonly revocationUrl?: string;
   readonly adminPolicy?: string;
   readonly auditFile?: string;
   readonly auditKeyFile?: string;
@@ -43,6 +47,11 @@ export function caServeCommand(group: Command, context: Context): void {
     .option("--name <name>", "the name clients dial, if not the host; repeatable", collect)
     .addOption(portOption("--enrol-port", "for whoever has no certificate yet", 8440))
     .addOption(portOption("--port", "over mutual TLS, for whoever has one", 8441))
+    .addOption(
+      portOption("--publish-port", "lists, OCSP and roots over plain HTTP (default: none)"),
+    )
+    .addOption(portOption("--metrics-port", "health and metrics on 127.0.0.1 (default: none)"))
+    .addOption(revocationUrlOption())
     .option("--admin-policy <file>", "who may revoke and find certificates of others")
     .option("--audit-file <file>", "record every act and refusal there, chained and signed")
     .option("--audit-key-file <file>", "the key that signs them (default: the file's -key.pem)")
@@ -66,6 +75,7 @@ async function serve(options: ServeOptions, context: Context): Promise<void> {
       clearKeys: options.allowClearKey === true ? "allow" : "refuse",
       clock: context.now,
       audit: trail,
+      ...revocationUrlOf(context, options),
     });
     undo.unshift(() => parts.authority.close());
     const admins =
@@ -81,6 +91,7 @@ async function serve(options: ServeOptions, context: Context): Promise<void> {
       ...listeners(options),
       authority: parts.authority,
       audit: trail,
+      counters: metrics.counters,
       clock: context.now,
       ...(admins && { admins }),
       ...(options.acme === true && { acme: acmeOn(parts, { log, context }) }),
@@ -99,12 +110,19 @@ function listeners({
   name,
   enrolPort,
   port,
-}: ServeOptions): Pick<AuthorityServiceOptions, "names" | "enrolment" | "authorityListener"> {
+  publishPort,
+  metricsPort,
+}: ServeOptions): Pick<
+  AuthorityServiceOptions,
+  "names" | "enrolment" | "authorityListener" | "publication" | "operations"
+> {
   const [first = host, ...others] = name ?? [];
   return {
     names: [first, ...others],
     enrolment: { host, port: enrolPort },
     authorityListener: { host, port },
+    ...(publishPort !== undefined && { publication: { host, port: publishPort } }),
+    ...(metricsPort !== undefined && { operations: { host: "127.0.0.1", port: metricsPort } }),
   };
 }
 
@@ -148,18 +166,19 @@ function reports({
 }
 
 async function announce(
-  { enrolmentUrl, authorityTarget }: AuthorityService,
+  { enrolmentUrl, authorityTarget, publicationPort, operationsPort }: AuthorityService,
   { home, log }: { home: string; log: ServiceLog },
 ): Promise<void> {
   await writeServedAt(home, { enrolmentUrl, authorityTarget });
-  log.serving({ enrolmentUrl, authorityTarget });
+  log.serving({ enrolmentUrl, authorityTarget, publicationPort, operationsPort });
 }
 
-function portOption(flag: string, description: string, port: number): Option {
-  return new Option(`${flag} <port>`, `${description}; 0 takes a free one`)
-    .argParser((text) => {
+function portOption(flag: string, description: string, port?: number): Option {
+  const option = new Option(`${flag} <port>`, `${description}; 0 takes a free one`).argParser(
+    (text) => {
       if (/^\d{1,5}$/.test(text) && Number(text) < 65_536) return Number(text);
       throw new InvalidArgumentError("It must be a port from 0 to 65535.");
-    })
-    .default(port);
+    },
+  );
+  return port === undefined ? option : option.default(port);
 }
