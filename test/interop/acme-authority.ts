@@ -93,7 +93,7 @@ export async function startAcmeAuthority(context: TestContext): Promise<AcmeAuth
 }
 
 /** A port that nobody listens on now, for a client that cannot be asked which one it took. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();

@@ -55,11 +55,14 @@ test(
   async (context) => {
     const server = await startAcmeAuthority(context);
     const { keyId, macKey } = await server.externalAccount("api.bank.example");
+    // As `handfast ca eab create --out` writes it: the secret is in no argument.
+    const file = join(server.folder, "eab.ini");
+    await writeFile(file, `eab-kid = ${keyId}\neab-hmac-key = ${macKey}\n`, { mode: 0o600 });
     const certbot = certbotOf(server);
     const port = server.challengePorts.http;
     await certbot(
       `certonly --standalone --http-01-port ${port} --domain api.bank.example`,
-      `--agree-tos --email ops@bank.example --eab-kid ${keyId} --eab-hmac-key ${macKey}`,
+      `--agree-tos --email ops@bank.example --config ${file}`,
     );
     const live = join(server.folder, "client", "live", "api.bank.example");
     const first = await leafOf(join(live, "fullchain.pem"));
@@ -69,8 +72,10 @@ test(
     const second = await leafOf(join(live, "fullchain.pem"));
     assert.notEqual(second.serialNumber, first.serialNumber);
 
-    const file = join(live, "cert.pem");
-    await certbot(`revoke --cert-path ${file} --reason keycompromise --no-delete-after-revoke`);
+    const certificate = join(live, "cert.pem");
+    await certbot(
+      `revoke --cert-path ${certificate} --reason keycompromise --no-delete-after-revoke`,
+    );
     const [newest, older] = await inventory(server);
     assert.equal(newest?.serialNumber, second.serialNumber);
     assert.equal(newest.revocation?.reason, "keyCompromise");

@@ -31,8 +31,12 @@ if command -v go >/dev/null; then
   (cd examples/go && go build -trimpath -o "$cache/go/" ./...)
   [ -x "$cache/go/grpcurl" ] ||
     GOBIN="$cache/go" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+  for program in pebble pebble-challtestsrv; do
+    [ -x "$cache/go/$program" ] ||
+      GOBIN="$cache/go" go install "github.com/letsencrypt/pebble/v2/cmd/$program@v2.10.1"
+  done
 else
-  lacking "go is missing: the Go and grpcurl rows are skipped"
+  lacking "go is missing: the Go, grpcurl and pebble rows are skipped"
 fi
 
 if ! command -v nginx >/dev/null && [ ! -x /usr/sbin/nginx ]; then

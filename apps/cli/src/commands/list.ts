@@ -80,11 +80,16 @@ async function list(options: ListOptions, context: Context): Promise<void> {
       formatTime(record.notAfter),
       record.profile.padEnd(10),
       record.serialNumber,
-      record.identity ?? record.subject,
+      nameOf(record),
     ];
     output.line(cells.join("  "));
   }
   if (records.length === limit) output.note(`note: there may be more than these ${limit}`);
+}
+
+/** Certificates of ACME may have several names and no subject. */
+function nameOf({ identity, subject, names }: RemoteRecord): string {
+  return identity ?? (subject || names.map(({ value }) => value).join(","));
 }
 
 async function findInHome(

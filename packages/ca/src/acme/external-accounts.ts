@@ -11,6 +11,7 @@ import { AcmeProblem } from "./problem.ts";
 import { addRecord, changeRecord, listRecords, readRecord } from "./records.ts";
 import type { Stored } from "./records.ts";
 import { openAcmeSecrets } from "./secrets.ts";
+import type { AcmeSecrets } from "./secrets.ts";
 
 /** What an external account key (EAB, RFC 8555 7.3.4) shall allow. */
 export interface ExternalAccountRequest {
@@ -81,7 +82,7 @@ export async function createExternalAccount(
   }
   const secrets = await openAcmeSecrets(keys);
   const now = clock();
-  const keyId = randomBytes(12).toString("base64url");
+  const { keyId, macKey } = newKey(secrets);
   const usableUntil = new Date(now.getTime() + usableSeconds * 1_000);
   await store.transaction((records) =>
     addRecord(records, "external-account", {
@@ -99,7 +100,6 @@ export async function createExternalAccount(
       },
     }),
   );
-  const macKey = Buffer.from(secrets.macKeyOf(keyId)).toString("base64url");
   return { keyId, macKey, names, usableUntil };
 }
 
@@ -183,6 +183,15 @@ export function requireUsable({ body }: Stored<"external-account">, now: Date): 
   if (body.account !== undefined) throw refused("was used before, by another account");
   if (body.usableUntil < now.getTime()) {
     throw refused(`could be used until ${new Date(body.usableUntil).toISOString()}`);
+  }
+}
+
+/** Both are given to commands as arguments: neither begins with a hyphen. */
+function newKey(secrets: AcmeSecrets): { keyId: string; macKey: string } {
+  for (;;) {
+    const keyId = randomBytes(12).toString("hex");
+    const macKey = Buffer.from(secrets.macKeyOf(keyId)).toString("base64url");
+    if (!macKey.startsWith("-")) return { keyId, macKey };
   }
 }
 

@@ -5,6 +5,7 @@ import {
   createAuthorityMetrics,
   createAuthorityService,
   openAuthorityParts,
+  systemNetwork,
   writeCrls,
 } from "@handfast/ca";
 import type { AuthorityParts, AuthorityService, AuthorityServiceOptions } from "@handfast/ca";
@@ -35,6 +36,8 @@ interface ServeOptions extends CommonOptions, PassphraseOptions {
   readonly auditFile?: string;
   readonly auditKeyFile?: string;
   readonly acme?: true;
+  readonly acmeNetwork?: readonly string[];
+  readonly acmeResolver?: readonly string[];
   readonly allowClearKey?: true;
 }
 
@@ -56,6 +59,16 @@ export function caServeCommand(group: Command, context: Context): void {
     .option("--audit-file <file>", "record every act and refusal there, chained and signed")
     .option("--audit-key-file <file>", "the key that signs them (default: the file's -key.pem)")
     .option("--acme", "serve ACME below /acme of the enrolment port")
+    .option(
+      "--acme-network <network>",
+      "a private network, 10.1.0.0/16, that its challenges may be validated in; repeatable",
+      collect,
+    )
+    .option(
+      "--acme-resolver <address>",
+      "the DNS server that its names are resolved by (default: the system's); repeatable",
+      collect,
+    )
     .option("--allow-clear-key", "serve though the issuing key is not encrypted")
     .action((options: ServeOptions) => serve(options, context));
   withPassphraseOption(withHomeOptions(command));
@@ -94,7 +107,7 @@ async function serve(options: ServeOptions, context: Context): Promise<void> {
       counters: metrics.counters,
       clock: context.now,
       ...(admins && { admins }),
-      ...(options.acme === true && { acme: acmeOn(parts, { log, context }) }),
+      ...(options.acme === true && { acme: acmeOn(parts, { options, log, context }) }),
       ...reports({ home, log, audit }),
     });
     undo.unshift(() => service.shutdown());
@@ -128,7 +141,7 @@ function listeners({
 
 function acmeOn(
   { authority, store, keys }: AuthorityParts,
-  { log, context }: { log: ServiceLog; context: Context },
+  { options, log, context }: { options: ServeOptions; log: ServiceLog; context: Context },
 ): NonNullable<AuthorityServiceOptions["acme"]> {
   return (enrolmentUrl) =>
     createAcme({
@@ -136,6 +149,8 @@ function acmeOn(
       store,
       keys,
       url: `${enrolmentUrl}/acme`,
+      allowNetworks: options.acmeNetwork ?? [],
+      network: systemNetwork({ resolvers: options.acmeResolver ?? [] }),
       clock: context.now,
       onEvent: log.acme,
     });
