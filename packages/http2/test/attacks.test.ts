@@ -99,7 +99,7 @@ const madeYouReset: readonly [how: string, frames: (id: number) => Uint8Array[]]
 ];
 
 for (const [how, frames] of madeYouReset) {
-  test(`MadeYouReset (CVE-2025-8671) by ${how} ends the connection at limit forcedResets`, () => {
+  test(`MadeYouReset (CVE-2025-8671, before it CVE-2019-9514) by ${how} ends the connection at limit forcedResets`, () => {
     const rig = startServer({ limits: { forcedResets: rate } });
     let id = -1;
     const attack = (): readonly Uint8Array[] => {
@@ -313,6 +313,43 @@ test("interim responses without end are cut at limit informationalHeads", () => 
   rig.output();
   const attack = (): readonly Uint8Array[] => [headersFrame(1, [":status", "103"])];
   endsAtBound(rig, attack, { allowed: 10, limit: "informationalHeads" });
+});
+
+const hostileServer: readonly [
+  limit: keyof Limits,
+  what: string,
+  octets: (id: number) => Uint8Array,
+][] = [
+  ["settingsFrames", "SETTINGS", () => settingsFrame()],
+  ["emptyFrames", "DATA without data", (id) => dataFrame(id, "")],
+  ["emptyFrames", "PING answers nobody asked for", () => pingFrame(1, flags.ACK)],
+  ["priorityFrames", "PRIORITY", (id) => frame(frameTypes.PRIORITY, 0, id, [0, 0, 0, 0, 1])],
+  ["unknownFrames", "frames of unknown type", (id) => frame(0x77, 0, id, [1])],
+  ["windowUpdates", "WINDOW_UPDATE", (id) => windowUpdate(id, 1)],
+  ["informationalHeads", "interim heads", (id) => headersFrame(id, [":status", "103"])],
+];
+
+for (const [limit, what, octets] of hostileServer) {
+  test(`a server that floods its client with ${what} is cut at limit ${limit}`, () => {
+    const burst = limit === "settingsFrames" ? 11 : 10;
+    const rig = startClient({ limits: { [limit]: { burst, perSecond: 1 } } });
+    const id = openRequest(rig);
+    if (limit !== "informationalHeads") {
+      rig.send(headersFrame(id, [":status", "200"]));
+    }
+    endsAtBound(rig, () => [octets(id)], { allowed: 10, limit });
+  });
+}
+
+test("a server that answers every request with what must be reset is cut at limit forcedResets", () => {
+  const rig = startClient({ limits: { forcedResets: rate } });
+  const attack = (): readonly Uint8Array[] => [headersFrame(openRequest(rig), ["no-status", "1"])];
+  endsAtBound(rig, attack, { allowed: 10, limit: "forcedResets" });
+});
+
+test("a server that pings without end is cut at limit pings", () => {
+  const rig = startClient({ limits: { pings: { minIntervalMs: 1_000, maxStrikes: 2 } } });
+  endsAtBound(rig, () => [pingFrame(1)], { allowed: 3, limit: "too_many_pings" });
 });
 
 test("an HPACK bomb is counted, not built: a small block that decodes to megabytes is answered 431", () => {

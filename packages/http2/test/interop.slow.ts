@@ -11,9 +11,9 @@ import { promisify } from "node:util";
 import { connectClient, listenEcho, makeCertificate, post } from "./fixture.ts";
 import type { Certificate, EchoServer } from "./fixture.ts";
 
-// The tools that npm does not bring. A test whose tool is absent says which one and is skipped:
-// Debian has nghttp2-client, nghttp2-server and curl; h2spec is
-// `go install github.com/summerwind/h2spec/cmd/h2spec@latest`.
+// The tools that npm does not bring. A test whose tool is absent says which one and is skipped, but in
+// CI, where it fails. Debian has nghttp2-client, nghttp2-server and curl; h2spec is
+// `go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible`.
 
 const run = promisify(execFile);
 let certificate: Certificate;
@@ -126,7 +126,8 @@ function toolPath(name: string): string | undefined {
 }
 
 function needs(name: string): { skip: string | false } {
-  return { skip: toolPath(name) === undefined ? `${name} is not installed` : false };
+  const mayBeMissing = process.env["CI"] === undefined && toolPath(name) === undefined;
+  return { skip: mayBeMissing ? `${name} is not installed` : false };
 }
 
 async function freePort(): Promise<number> {
