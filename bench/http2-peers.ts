@@ -1,11 +1,10 @@
-import { execFile, execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { promisify } from "node:util";
 
 // Servers as processes of their own, and the Go program that puts each under the same load. What a
 // server costs is read from the operating system's accounts.
@@ -79,20 +78,30 @@ export async function underLoad(
   peer: Peer,
   { load, milliseconds }: { readonly load: Load; readonly milliseconds: number },
 ): Promise<Figure> {
+  const child = spawn(
+    workshop.goProgram!,
+    [
+      "-mode=load",
+      "-wait",
+      `-cert=${workshop.certFile}`,
+      `-target=localhost:${peer.port}`,
+      `-connections=${load.connections}`,
+      `-in-flight=${load.inFlight}`,
+      `-size=${load.size}`,
+      `-milliseconds=${milliseconds}`,
+      `-metadata=${load.metadata ?? false}`,
+      `-streaming=${load.streaming ?? false}`,
+    ],
+    { stdio: ["pipe", "pipe", "inherit"] },
+  );
+  const lines = createInterface(child.stdout);
+  // Its handshakes are over by then, and no part of what a call costs.
+  await once(lines, "line");
   const before = processorSeconds(peer.process.pid!);
-  const { stdout } = await run(workshop.goProgram!, [
-    "-mode=load",
-    `-cert=${workshop.certFile}`,
-    `-target=localhost:${peer.port}`,
-    `-connections=${load.connections}`,
-    `-in-flight=${load.inFlight}`,
-    `-size=${load.size}`,
-    `-milliseconds=${milliseconds}`,
-    `-metadata=${load.metadata ?? false}`,
-    `-streaming=${load.streaming ?? false}`,
-  ]);
+  child.stdin.end("begin\n");
+  const [result] = (await once(lines, "line")) as [string];
   const used = processorSeconds(peer.process.pid!) - before;
-  const { calls, seconds, p50Micros, p99Micros } = JSON.parse(stdout) as {
+  const { calls, seconds, p50Micros, p99Micros } = JSON.parse(result) as {
     calls: number;
     seconds: number;
     p50Micros: number;
@@ -131,5 +140,3 @@ export function buildGo(folder: string): string | undefined {
     return undefined;
   }
 }
-
-const run = promisify(execFile);

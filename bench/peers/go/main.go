@@ -2,6 +2,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -43,6 +44,7 @@ func main() {
 	clientCert := flag.String("client-cert", "", "load: certificate to show, if any")
 	clientKey := flag.String("client-key", "", "load: its private key")
 	deadline := flag.Bool("deadline", false, "load: a deadline")
+	wait := flag.Bool("wait", false, "load: say \"ready\" once connected, and begin when a line is read")
 	streaming := flag.Bool("streaming", false, "load: messages on one stream per call slot")
 	flag.Parse()
 	if *mode == "serve" {
@@ -52,7 +54,7 @@ func main() {
 	load(plan{
 		target: *target, certFile: *certFile, connections: *connections, inFlight: *inFlight,
 		size: *size, duration: time.Duration(*milliseconds) * time.Millisecond,
-		metadata: *fields, streaming: *streaming, deadline: *deadline,
+		metadata: *fields, streaming: *streaming, deadline: *deadline, wait: *wait,
 		clientCert: *clientCert, clientKey: *clientKey,
 	})
 }
@@ -108,7 +110,7 @@ type plan struct {
 	connections, inFlight, size int
 	duration                    time.Duration
 	metadata, streaming         bool
-	deadline                    bool
+	deadline, wait              bool
 }
 
 func load(plan plan) {
@@ -127,6 +129,11 @@ func load(plan plan) {
 		must(err)
 		// The handshake is not measured.
 		must(channels[index].Invoke(context.Background(), unaryMethod, wrapperspb.Bytes(nil), new(wrapperspb.BytesValue)))
+	}
+	if plan.wait {
+		fmt.Println("ready")
+		_, err = bufio.NewReader(os.Stdin).ReadString('\n')
+		must(err)
 	}
 	var lock sync.Mutex
 	var latencies []int64
