@@ -5,6 +5,7 @@ import { createDirectory, writeFileAtomic } from "@handfast/files";
 import { certificatesToPem, encodePem } from "@handfast/x509";
 import { createAuthority } from "./authority.ts";
 import type { Authority, AuthorityOptions } from "./authority.ts";
+import type { TrustBundle } from "./bundle.ts";
 import { CaError } from "./errors.ts";
 import { establishAuthority } from "./establish.ts";
 import type { EstablishedAuthority, EstablishOptions } from "./establish.ts";
@@ -119,10 +120,7 @@ async function build(
   const store = openSqliteStore({ path: paths.store, missing: "create" });
   try {
     const established = await establishAuthority({ ...rest, store, keys });
-    await writeFileAtomic(paths.bundle, certificatesToPem([established.root]), {
-      mode: 0o644,
-      trustedDirectory: true,
-    });
+    await writeBundle(paths, { roots: [established.root] });
     const { clock } = rest;
     const authority = await createAuthority({ store, keys, ...(clock && { clock }) });
     for (const role of ["root", "issuing"] as const) {
@@ -132,6 +130,22 @@ async function build(
   } finally {
     await store.close();
   }
+}
+
+/**
+ * Puts the bundle where services can read it (`CA_FILE`): the roots and nothing else, in one step.
+ *
+ * @throws FilesError DIRECTORY_UNTRUSTED, FILE_WRITE_FAILED
+ */
+export async function writeBundle(
+  { bundle }: Pick<AuthorityHome, "bundle">,
+  { roots }: Pick<TrustBundle, "roots">,
+): Promise<void> {
+  await writeFileAtomic(bundle, certificatesToPem(roots), {
+    mode: 0o644,
+    overwrite: true,
+    trustedDirectory: true,
+  });
 }
 
 /**

@@ -11,6 +11,7 @@ export {
   initAuthorityHome,
   openAuthorityHome,
   openAuthorityParts,
+  writeBundle,
   writeCrls,
 } from "./home.ts";
 export type { AuthorityHome, AuthorityParts, OpenAuthorityOptions } from "./home.ts";
