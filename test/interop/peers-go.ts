@@ -1,5 +1,5 @@
 // Go: grpc-go and net/http, from examples/go.
-import { cached, needs, refusedByThem, theirAlert } from "./peers.ts";
+import { cached, needs, alerted, theirAlert } from "./peers.ts";
 import type { Peer } from "./peers.ts";
 
 const wrongName = /certificate is valid for elsewhere, not localhost/;
@@ -25,10 +25,10 @@ export const goPeers: readonly Peer[] = [
     server: {
       argv: () => [cached("go", "grpc-server")],
       accepted: { us: /^ok: SERVING$/, peer: /^accepted: spiffe:\/\/handfast\.internal\/client$/ },
-      noCertificate: { us: refusedByThem.grpc, peer: said.noCertificate },
-      wrongAuthority: { us: refusedByThem.grpc, peer: said.wrongAuthority },
-      expired: { us: refusedByThem.grpc, peer: said.expired },
-      revoked: { us: refusedByThem.grpc, peer: said.revoked },
+      noCertificate: { us: alerted("NO_CLIENT_CERTIFICATE"), peer: said.noCertificate },
+      wrongAuthority: { us: alerted("CERTIFICATE_AUTHORITY_INVALID"), peer: said.wrongAuthority },
+      expired: { us: alerted("CERTIFICATE_EXPIRED"), peer: said.expired },
+      revoked: { us: alerted("CERTIFICATE_VERIFICATION_FAILED"), peer: said.revoked },
       refusedByUs: undefined,
     },
   },
@@ -48,10 +48,10 @@ export const goPeers: readonly Peer[] = [
         us: /^ok: 200 hello spiffe:\/\/handfast\.internal\/client$/,
         peer: /^accepted: spiffe:\/\/handfast\.internal\/client$/,
       },
-      noCertificate: { us: refusedByThem.http, peer: said.noCertificate },
-      wrongAuthority: { us: refusedByThem.http, peer: said.wrongAuthority },
-      expired: { us: refusedByThem.http, peer: said.expired },
-      revoked: { us: refusedByThem.http, peer: said.revoked },
+      noCertificate: { us: alerted("NO_CLIENT_CERTIFICATE"), peer: said.noCertificate },
+      wrongAuthority: { us: alerted("CERTIFICATE_AUTHORITY_INVALID"), peer: said.wrongAuthority },
+      expired: { us: alerted("CERTIFICATE_EXPIRED"), peer: said.expired },
+      revoked: { us: alerted("CERTIFICATE_VERIFICATION_FAILED"), peer: said.revoked },
       refusedByUs: undefined,
     },
   },

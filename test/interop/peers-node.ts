@@ -1,5 +1,5 @@
 // Node without Handfast: @grpc/grpc-js, node:https, undici, Express and Fastify, from examples/node.
-import { example, refusedByThem, theirDeparture } from "./peers.ts";
+import { alerted, example, leftWithoutWords, theirDeparture } from "./peers.ts";
 import type { Peer, Program } from "./peers.ts";
 
 const program = (name: string, ...words: readonly string[]): Program => ({
@@ -20,12 +20,12 @@ const httpServer = (framework: string): NonNullable<Peer["server"]> => ({
   ...program("https-server.ts", framework),
   accepted: { us: greeted, peer: caller },
   noCertificate: {
-    us: refusedByThem.http,
+    us: alerted("NO_CLIENT_CERTIFICATE"),
     peer: /^refused: ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE$/,
   },
-  wrongAuthority: { us: refusedByThem.http, peer: /^refused: .+$/ },
-  expired: { us: refusedByThem.http, peer: /^refused: .+$/ },
-  revoked: { us: refusedByThem.http, peer: /^refused: .+$/ },
+  wrongAuthority: { us: leftWithoutWords.http, peer: /^refused: .+$/ },
+  expired: { us: leftWithoutWords.http, peer: /^refused: .+$/ },
+  revoked: { us: leftWithoutWords.http, peer: /^refused: .+$/ },
   refusedByUs: undefined,
 });
 
@@ -44,9 +44,9 @@ export const nodePeers: readonly Peer[] = [
     server: {
       ...program("grpc-server.ts"),
       accepted: { us: /^ok: SERVING$/, peer: caller },
-      noCertificate: { us: refusedByThem.grpc, peer: undefined },
-      wrongAuthority: { us: refusedByThem.grpc, peer: undefined },
-      expired: { us: refusedByThem.grpc, peer: undefined },
+      noCertificate: { us: alerted("NO_CLIENT_CERTIFICATE"), peer: undefined },
+      wrongAuthority: { us: leftWithoutWords.grpc, peer: undefined },
+      expired: { us: leftWithoutWords.grpc, peer: undefined },
       refusedByUs: undefined,
     },
   },

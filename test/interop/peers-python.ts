@@ -1,5 +1,5 @@
 // Python: grpcio, httpx and FastAPI on uvicorn, from examples/python.
-import { cached, example, needs, refusedByThem, theirAlert, theirDeparture } from "./peers.ts";
+import { cached, example, needs, leftWithoutWords, theirAlert, theirDeparture } from "./peers.ts";
 import type { Peer, Program } from "./peers.ts";
 
 const python = cached("python", "bin", "python");
@@ -22,9 +22,9 @@ export const pythonPeers: readonly Peer[] = [
     server: {
       ...program("grpc_server.py"),
       accepted: { us: /^ok: SERVING$/, peer: caller },
-      noCertificate: { us: refusedByThem.grpc, peer: undefined },
-      wrongAuthority: { us: refusedByThem.grpc, peer: undefined },
-      expired: { us: refusedByThem.grpc, peer: undefined },
+      noCertificate: { us: leftWithoutWords.grpc, peer: undefined },
+      wrongAuthority: { us: leftWithoutWords.grpc, peer: undefined },
+      expired: { us: leftWithoutWords.grpc, peer: undefined },
       refusedByUs: undefined,
     },
   },
@@ -41,10 +41,10 @@ export const pythonPeers: readonly Peer[] = [
     server: {
       ...program("http_server.py"),
       accepted: { us: /^ok: 200 hello spiffe:\/\/handfast\.internal\/client$/, peer: caller },
-      noCertificate: { us: refusedByThem.http, peer: undefined },
-      wrongAuthority: { us: refusedByThem.http, peer: undefined },
-      expired: { us: refusedByThem.http, peer: undefined },
-      revoked: { us: refusedByThem.http, peer: undefined },
+      noCertificate: { us: leftWithoutWords.http, peer: undefined },
+      wrongAuthority: { us: leftWithoutWords.http, peer: undefined },
+      expired: { us: leftWithoutWords.http, peer: undefined },
+      revoked: { us: leftWithoutWords.http, peer: undefined },
       refusedByUs: undefined,
     },
   },

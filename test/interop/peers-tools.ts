@@ -2,7 +2,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cached, needs, onPath, refusedByThem, theirAlert, theirDeparture } from "./peers.ts";
+import { cached, needs, onPath, alerted, theirAlert, theirDeparture } from "./peers.ts";
 import type { Peer, Settings } from "./peers.ts";
 
 const grpcurl = cached("go", "grpcurl");
@@ -97,10 +97,16 @@ export const toolPeers: readonly Peer[] = [
       ],
       listening: /^ACCEPT .*:(\d+)/,
       accepted: { us: /^ok: 200/, peer: undefined },
-      noCertificate: { us: refusedByThem.http, peer: /peer did not return a certificate/ },
-      wrongAuthority: { us: refusedByThem.http, peer: /unable to get local issuer certificate/ },
-      expired: { us: refusedByThem.http, peer: /certificate has expired/ },
-      revoked: { us: refusedByThem.http, peer: /certificate revoked/ },
+      noCertificate: {
+        us: alerted("NO_CLIENT_CERTIFICATE"),
+        peer: /peer did not return a certificate/,
+      },
+      wrongAuthority: {
+        us: alerted("CERTIFICATE_AUTHORITY_INVALID"),
+        peer: /unable to get local issuer certificate/,
+      },
+      expired: { us: alerted("CERTIFICATE_EXPIRED"), peer: /certificate has expired/ },
+      revoked: { us: alerted("CERTIFICATE_REVOKED"), peer: /certificate revoked/ },
       refusedByUs: undefined,
     },
   },

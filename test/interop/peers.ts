@@ -59,8 +59,7 @@ export interface Peer {
 }
 
 /** A client that objects to our certificate sends an alert; Go and OpenSSL say no more in it than "bad certificate". */
-export const theirAlert: RegExp =
-  /^(refused: UNKNOWN_FAILURE|peer refused: CERTIFICATE_VERIFICATION_FAILED)$/;
+export const theirAlert: RegExp = /^peer refused: CERTIFICATE_VERIFICATION_FAILED$/;
 
 /**
  * A client that checks the name once the handshake is done, as grpcio, curl and Node do: what we see is a good
@@ -70,12 +69,20 @@ export const theirDeparture: RegExp =
   /^(peer refused: PEER_CONNECTION_CLOSED|accepted: spiffe:\/\/handfast\.internal\/client)$/;
 
 /**
- * A server refuses our certificate when for TLS 1.3 our side of the handshake is done. It says why in an alert at
- * most, and whether that arrives before the connection ends is up to chance.
+ * A server refuses our certificate when for TLS 1.3 our side of the handshake is done, and says why in an alert. Where
+ * we have written already, a reset may overtake it.
  */
-export const refusedByThem: Readonly<Record<Protocol, RegExp>> = {
-  grpc: /^(error: UNAVAILABLE: .+|peer refused: .+)$/s,
-  http: /^(error: (other side closed|read ECONNRESET|.*alert.*)|peer refused: .+)$/,
+export function alerted(code: string): RegExp {
+  return new RegExp(`^peer refused: (${code}|PEER_CONNECTION_CLOSED)$`);
+}
+
+/**
+ * A server that sends no alert, only closes. In HTTP/2 it would have spoken first, so that we know; in HTTP/1.1 all
+ * that is known is that no answer came.
+ */
+export const leftWithoutWords: Readonly<Record<Protocol, RegExp>> = {
+  grpc: /^peer refused: PEER_CONNECTION_CLOSED$/,
+  http: /^(error: other side closed|peer refused: PEER_CONNECTION_CLOSED)$/,
 };
 
 const cache =

@@ -6,7 +6,15 @@ import { test } from "node:test";
 import tls from "node:tls";
 import { Client as JsClient, credentials, status } from "@grpc/grpc-js";
 import type { ServiceError } from "@grpc/grpc-js";
-import { matching, nobody, oneOf, serverName, spiffeId, trustFromMemory } from "@handfast/tls";
+import {
+  matching,
+  noIdentity,
+  nobody,
+  oneOf,
+  serverName,
+  spiffeId,
+  trustFromMemory,
+} from "@handfast/tls";
 import type { Refusal, TlsEvent } from "@handfast/tls";
 import { createTestAuthority } from "@handfast/x509/testing";
 import type { TestIdentity } from "@handfast/x509/testing";
@@ -193,6 +201,34 @@ test("a plaintext client on the TLS port, and a TLS client on a plaintext port, 
   assert.ok(error.refusal !== undefined, error.message);
   listener.close();
 });
+
+/** A bare TLS 1.3 server that wants a certificate of the test authority. */
+async function foreignServer(): Promise<{ readonly target: string; close(): void }> {
+  const { certificateChainPem: cert, privateKeyPem: key } = bankIdentity;
+  const ca = [authority.bundlePem];
+  const demands = { requestCert: true, rejectUnauthorized: true, ALPNProtocols: ["h2"] };
+  const server = tls.createServer({ cert, key, ca, minVersion: "TLSv1.3", ...demands });
+  server.on("tlsClientError", (_error, socket) => void socket.destroy());
+  await once(server.listen(0, "localhost"), "listening");
+  const { port } = server.address() as net.AddressInfo;
+  return { target: `localhost:${port}`, close: () => void server.close() };
+}
+
+for (const [what, code, tlsOptions, identity] of [
+  ["by an alert", "NO_CLIENT_CERTIFICATE", { identity: noIdentity() }, aliceIdentity],
+  ["without a word", "PEER_CONNECTION_CLOSED", {}, stranger.issue({ name: "alice" })],
+] as const) {
+  test(`a foreign server that refuses our certificate ${what} is told with its refusal`, async () => {
+    const server = await foreignServer();
+    await using alice = await dial(server.target, { identity, tlsOptions });
+    const error = await failure(alice.client.connect({ timeoutMs: 5_000 }));
+    assert.ok(error instanceof GrpcError);
+    assert.equal(error.code, "UNAVAILABLE");
+    assert.deepEqual([error.refusal?.code, error.refusal?.by], [code, "peer"]);
+    assert.equal(error.hint, error.refusal?.hint);
+    server.close();
+  });
+}
 
 test("connecting to nobody, or to somebody silent, fails within its time", async () => {
   await using alice = await dial("localhost:1");

@@ -7,6 +7,7 @@ import { serverName } from "./admission.ts";
 import type { Expectation } from "./admission.ts";
 import { TlsError, reasonOf, refusalError } from "./errors.ts";
 import type { TlsEventListener } from "./events.ts";
+import { reportLateRefusal } from "./late-refusal.ts";
 import { refusalOfTlsError } from "./openssl-errors.ts";
 import type { VerifiedPeer } from "./peer.ts";
 import type { Recent } from "./recent.ts";
@@ -56,8 +57,8 @@ export interface DialerContext {
 
 /**
  * Connects, does the handshake and judges the server; no byte of ours is sent and none of its bytes is
- * delivered before that. A TLS 1.3 server judges the client after this has resolved: its refusal arrives as
- * the first thing the protocol reads.
+ * delivered before that. A TLS 1.3 server judges the client after this has resolved: its refusal arrives in the
+ * protocol's words as the first thing the protocol reads, or by an alert as the socket's error, a TlsError REFUSED.
  *
  * @throws TlsError DIAL_FAILED if no connection came about; REFUSED, with `refusal`, if the handshake failed.
  */
@@ -124,6 +125,9 @@ export async function dial(
   const { peer, presented } = verdict;
   socket.on("session", (ticket: Buffer) => {
     context.tlsSessions?.put(sessionKey, { ticket, presented });
+  });
+  reportLateRefusal(socket, (late) => {
+    context.onEvent({ type: "refused-late", refusal: late, peer, remoteAddress });
   });
   return { socket, peer };
 }

@@ -82,8 +82,9 @@ export class TlsError extends Error {
 }
 
 /** The error a dialer throws for a refusal. */
-export function refusalError(refusal: Refusal): TlsError {
+export function refusalError(refusal: Refusal, options: { cause?: unknown } = {}): TlsError {
   return new TlsError("REFUSED", `${refusal.code}: ${refusal.message}`, {
+    ...options,
     hint: refusal.hint,
     refusal,
   });

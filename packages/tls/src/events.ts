@@ -15,6 +15,13 @@ export type TlsEvent =
       /** From the accepted or dialled connection to the verdict. */
       readonly durationMs: number;
     }
+  /** A server that we had admitted has refused us, by an alert or a reset, before it said anything else. */
+  | {
+      readonly type: "refused-late";
+      readonly refusal: Refusal;
+      readonly peer: VerifiedPeer;
+      readonly remoteAddress: string;
+    }
   /** A source has changed and the new value is in use. */
   | { readonly type: "source-replaced"; readonly source: SourceKind; readonly description: string }
   /** A source has changed, and the new value is not usable: the last good one stays. */

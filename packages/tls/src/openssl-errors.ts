@@ -22,7 +22,7 @@ function alertMessage(error: Error): string {
   const closed =
     "code" in error && typeof error.code === "string" && !error.code.startsWith("ERR_SSL");
   return closed
-    ? "the peer closed the connection during the handshake"
+    ? "the peer closed the connection before the handshake was over on both sides"
     : `the peer refused the handshake: ${reasonIn(error.message)}`;
 }
 

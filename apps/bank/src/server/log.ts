@@ -22,6 +22,12 @@ export function logTlsEvent(log: Log, event: TlsEvent): void {
       }
       return;
     }
+    case "refused-late": {
+      const { code, by, message } = event.refusal;
+      const fields = { identity: event.peer.identity, remoteAddress: event.remoteAddress };
+      log.warn({ code, by, reason: message, ...fields }, "refused by the server");
+      return;
+    }
     case "session-cut": {
       const { refusal, peer, remoteAddress } = event;
       const fields = { code: refusal.code, identity: peer?.identity, remoteAddress };

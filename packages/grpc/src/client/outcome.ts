@@ -10,11 +10,12 @@ export function errorOf(outcome: EngineOutcome, target: string): GrpcError | und
   const code = statusName(outcome.status);
   if (code === "OK") return undefined;
   const { cause, trailers } = outcome;
-  if (cause instanceof TlsError) {
-    const refusal = cause.refusal;
-    return new GrpcError(code, `cannot connect to ${target}: ${cause.message}`, {
+  const tlsError = tlsErrorIn(cause);
+  if (tlsError !== undefined) {
+    const { refusal, hint } = tlsError;
+    return new GrpcError(code, `cannot connect to ${target}: ${tlsError.message}`, {
       cause,
-      hint: cause.hint,
+      hint,
       trailers,
       ...(refusal !== undefined && { refusal }),
     });
@@ -26,6 +27,12 @@ export function errorOf(outcome: EngineOutcome, target: string): GrpcError | und
     ...(cause !== undefined && { cause }),
     ...(refusal !== undefined && { refusal, hint: refusal.hint }),
   });
+}
+
+/** What TLS has to say: that no connection came about, or why the server ended it before it took a call. */
+function tlsErrorIn(cause: unknown): TlsError | undefined {
+  if (cause instanceof TlsError) return cause;
+  return cause instanceof Error && cause.cause instanceof TlsError ? cause.cause : undefined;
 }
 
 /** The refusal behind a status that a server gave because of the connection: the `handfast-refusal` trailer. */

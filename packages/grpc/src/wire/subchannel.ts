@@ -2,7 +2,8 @@ import { connect as connectNet } from "node:net";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createConnection, errorCodes } from "@handfast/http2";
-import type { ClientConnection } from "@handfast/http2";
+import type { ClientConnection, Http2Error } from "@handfast/http2";
+import { TlsError, peerRefusal } from "@handfast/tls";
 import type { Address } from "../client/target.ts";
 import { createBackOff } from "./back-off.ts";
 import type { ClientStream } from "./client-stream.ts";
@@ -132,7 +133,7 @@ export class Subchannel {
           clearTimeout(timer);
           // The server wants fewer pings (gRFC A8).
           if (error?.wireCode === errorCodes.ENHANCE_YOUR_CALM) this.#keepaliveFactor *= 2;
-          if (this.#attempt === attempt) this.#failed(attempt, error ?? endedEarly(this.address));
+          if (this.#attempt === attempt) this.#failed(attempt, this.#silentEnd(error));
           else this.#lost(link, { cause: error, useful: useful() });
         },
       },
@@ -160,6 +161,22 @@ export class Subchannel {
     });
     const link: Link = { connection, driver, backgroundCalls: 0 };
     const useful = (): boolean => answered || performance.now() - readyAt >= usefulAfterMs;
+  }
+
+  /**
+   * Why a connection ended on which the server had said nothing. In HTTP/2 it speaks first: over TLS an end before
+   * that is mostly its refusal of our certificate, by a server that sends no alert.
+   */
+  #silentEnd(error: Http2Error | undefined): Error {
+    if (this.#connector.scheme !== "https" || error?.code !== "TRANSPORT_ENDED" || error.cause) {
+      return error ?? endedEarly(this.address);
+    }
+    const closed = peerRefusal("PEER_CONNECTION_CLOSED");
+    const { message } = endedEarly(this.address);
+    return new TlsError("REFUSED", message, {
+      cause: error,
+      ...(closed && { refusal: closed, hint: closed.hint }),
+    });
   }
 
   /** The link takes no more calls; those it has go on. */
