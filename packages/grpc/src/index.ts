@@ -35,6 +35,11 @@ export type {
   ServerPolicy,
 } from "./interceptors/authorise.ts";
 export type { RateLimitOptions, RateLimitRule } from "./interceptors/rate-limit.ts";
+export { sharedLimitsInPostgres } from "./interceptors/postgres-limit.ts";
+export type { PostgresQueries } from "./interceptors/postgres-limit.ts";
+export { sharedLimitsInValkey } from "./interceptors/valkey-limit.ts";
+export type { EvaluateScript } from "./interceptors/valkey-limit.ts";
+export type { SharedBucket, SharedBuckets } from "./interceptors/shared-limit.ts";
 export { principalOf } from "./principal.ts";
 
 // For whoever calls.

@@ -84,6 +84,11 @@ export function logGrpcEvent(log: Log, event: GrpcServerEvent): void {
     case "readiness": {
       const { service, check, ready, error } = event;
       log[ready ? "info" : "error"]({ service, check, ready, err: error }, "readiness");
+      return;
+    }
+    case "shared-limits": {
+      const { available, error } = event;
+      log[available ? "info" : "warn"]({ available, err: error }, "store of shared rate limits");
     }
   }
 }

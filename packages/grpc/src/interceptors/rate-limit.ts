@@ -1,6 +1,8 @@
 import { retryInfo } from "../details.ts";
 import { GrpcError } from "../errors.ts";
 import type { Gate } from "../server/interceptor.ts";
+import { bucketKey, createStoreWithFallback } from "./shared-limit.ts";
+import type { SharedBuckets, StoreListener } from "./shared-limit.ts";
 
 /** How often each identity may call the methods of one class. */
 export interface RateLimitRule {
@@ -22,6 +24,14 @@ export interface RateLimitOptions {
    * those who have theirs (security.md S41).
    */
   readonly maxBuckets?: number;
+  /**
+   * Buckets that all instances share, so that a caller has his rate once and not once per instance. Each call that
+   * this instance would allow is put to the store before anything of its body is read; while the store is
+   * away the limits are each instance's own.
+   */
+  readonly shared?: SharedBuckets;
+  /** How long a call waits for the shared store before it goes on without; 250 ms if absent. */
+  readonly sharedTimeoutMs?: number;
   /** Milliseconds that only grow; for tests. */
   readonly now?: () => number;
 }
@@ -32,10 +42,16 @@ export interface RateLimitOptions {
  *
  * @throws {TypeError} for a rule that allows nothing.
  */
-export function createRateLimit(options: RateLimitOptions): Gate {
+export function createRateLimit(
+  options: RateLimitOptions,
+  onStore: StoreListener = () => undefined,
+): Gate {
   const now = options.now ?? (() => performance.now());
   const classes = options.rules.map((rule) => createClass(rule));
   const table = createTable(options.maxBuckets ?? 10_000);
+  const { shared, sharedTimeoutMs = 250 } = options;
+  const store =
+    shared && createStoreWithFallback(shared, { timeoutMs: sharedTimeoutMs, onChange: onStore });
   const byMethod = new Map<string, RateClass | undefined>();
 
   return (call) => {
@@ -45,15 +61,25 @@ export function createRateLimit(options: RateLimitOptions): Gate {
       byMethod.set(call.method, found);
     }
     if (found === undefined) return undefined;
-    const waitMs = table.take(found, call.caller?.identity ?? "", now());
-    if (waitMs === 0) return undefined;
-    return new GrpcError("RESOURCE_EXHAUSTED", "too many calls, try again later", {
-      details: [retryInfo({ delayMs: waitMs })],
-    });
+    const identity = call.caller?.identity ?? "";
+    const waitMs = table.take(found, identity, now());
+    if (waitMs > 0) return tooMany(waitMs);
+    const { name, costMs, toleranceMs } = found;
+    return store
+      ?.take({ key: bucketKey(name, identity), costMs, toleranceMs })
+      ?.then((sharedWaitMs) => (sharedWaitMs > 0 ? tooMany(sharedWaitMs) : undefined));
   };
 }
 
+function tooMany(waitMs: number): GrpcError {
+  return new GrpcError("RESOURCE_EXHAUSTED", "too many calls, try again later", {
+    details: [retryInfo({ delayMs: waitMs })],
+  });
+}
+
 interface RateClass {
+  /** What instances know the class by: its methods. */
+  readonly name: string;
   names(method: string): boolean;
   /** Milliseconds that one call uses up. */
   readonly costMs: number;
@@ -78,6 +104,7 @@ function createClass({ methods, perSecond, burst }: RateLimitRule): RateClass {
   const prefixes = methods.filter((name) => name.endsWith("*")).map((name) => name.slice(0, -1));
   const costMs = 1_000 / perSecond;
   return {
+    name: methods.join(" "),
     names: (method) => exact.has(method) || prefixes.some((prefix) => method.startsWith(prefix)),
     costMs,
     toleranceMs: costMs * burst,

@@ -34,6 +34,8 @@ export type GrpcServerEvent =
     }
   /** The server listens without TLS: anybody who reaches the address may read and call. */
   | { readonly type: "plaintext-warning"; readonly address: string }
+  /** The store of shared rate limits went away, or came back; meanwhile each instance limits by itself. */
+  | { readonly type: "shared-limits"; readonly available: boolean; readonly error: unknown }
   /** A readiness check of the health service changed its mind, or threw. */
   | {
       readonly type: "readiness";

@@ -186,7 +186,13 @@ export function createServer(options: ServerOptions): Server {
       gates: [
         ...(forwardedBy === undefined ? [] : [(call: OpenCall) => forwardedBy.gate(call)]),
         (call) => callLimit.gate(call),
-        ...(options.rateLimit === undefined ? [] : [createRateLimit(options.rateLimit)]),
+        ...(options.rateLimit === undefined
+          ? []
+          : [
+              createRateLimit(options.rateLimit, (change) =>
+                onEvent({ type: "shared-limits", ...change }),
+              ),
+            ]),
         (call) => authoriser.gate(call),
       ],
       interceptors: [
