@@ -100,10 +100,11 @@ export type {
   AcmeClientOptions,
 } from "./acme-client/acme-client.ts";
 export type { AcmeCertificate } from "./acme-client/received-certificate.ts";
-export { momentIn } from "./acme-client/renewal-window.ts";
 export type { RenewalWindow } from "./acme-client/renewal-window.ts";
 export type { AcmeRoots } from "./acme-client/transport.ts";
-export { solveByDns, solveByHttp, solveByTlsAlpn } from "./acme-client/solvers.ts";
+export { acmeRenewer } from "./acme-client/acme-renewer.ts";
+export type { AcmeRenewerOptions } from "./acme-client/acme-renewer.ts";
+export { dnsHookCommand, solveByDns, solveByHttp, solveByTlsAlpn } from "./acme-client/solvers.ts";
 export type {
   ChallengeSolver,
   DnsChallengeRecord,

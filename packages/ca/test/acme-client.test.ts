@@ -1,24 +1,30 @@
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:https";
 import type { RequestListener } from "node:http";
 import { createServer as createPlain } from "node:net";
+import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { certificatesToPem, encodePrivateKey, generateKeyPair } from "@handfast/x509";
 import type { Certificate } from "@handfast/x509";
 import {
+  acmeRenewer,
+  bundleInMemory,
   createAcmeClient,
+  createAgent,
+  dnsHookCommand,
+  placeInMemory,
   createAcme,
-  momentIn,
   solveByDns,
   solveByHttp,
   solveByTlsAlpn,
 } from "../src/index.ts";
 import type { AcmeClient, AcmeClientOptions, AcmeOptions, ChallengeSolver } from "../src/index.ts";
 import { receivedCertificate } from "../src/acme-client/received-certificate.ts";
-import { listenWith, publicAddress, testNetwork } from "./support/acme.ts";
+import { ariId, listenWith, publicAddress, testNetwork } from "./support/acme.ts";
 import type { TestNetwork } from "./support/acme.ts";
-import { refusal, temporaryAuthority } from "./support/fixtures.ts";
+import { refusal, temporaryAuthority, temporaryFolder } from "./support/fixtures.ts";
 import type { TestAuthority } from "./support/fixtures.ts";
 
 const name = "api.bank.example";
@@ -183,19 +189,54 @@ test("RFC 9773: a client learns when to renew, and says what it replaces", async
 
   const next = await client.obtain({ names: [name], replaces: certificate });
   assert.notEqual(next.certificate.serialNumber, certificate.serialNumber);
-  await assert.rejects(
-    client.obtain({ names: [name], replaces: certificate }),
-    refusal("ACME_REFUSED", /alreadyReplaced/),
+  const orders = await server.store.acmeRecords({ kind: "order", limit: 1 });
+  assert.equal(
+    (JSON.parse(orders[0]?.body ?? "{}") as { replaces?: string }).replaces,
+    ariId(certificate),
   );
+  // Where the answer was lost, the same is asked for again.
+  await client.obtain({ names: [name], replaces: certificate });
   const [root] = await server.authority.roots();
   assert.equal(await client.renewalWindow(root as Certificate), undefined);
 });
 
-test("a moment to renew lies in the window, or is now if the window has begun", () => {
-  const window = { start: new Date(1_000), end: new Date(2_000), askAgainAt: new Date(0) };
-  assert.deepEqual(momentIn(window, { now: new Date(0), random: 0.25 }), new Date(1_250));
-  assert.deepEqual(momentIn(window, { now: new Date(1_500), random: 0.25 }), new Date(1_500));
-  assert.deepEqual(momentIn(window, { now: new Date(9_000), random: 0.25 }), new Date(9_000));
+test("an agent keeps a certificate of a foreign authority, from the first on, when the authority says", async (context) => {
+  const server = await online(context);
+  const client = server.client([zone(server.network)]);
+  const place = placeInMemory();
+  const agent = await createAgent({
+    certificates: [{ name: "api", place, renewer: acmeRenewer(client, { names: [name] }) }],
+    bundle: bundleInMemory(),
+  });
+  context.after(() => agent.close());
+  assert.equal(agent.ready, true);
+  const [kept] = agent.certificates();
+  await agent.renewNow();
+  const records = await server.authority.find({ profile: "acme" });
+  assert.equal(records.length, 2);
+  const orders = await server.store.acmeRecords({ kind: "replacement", limit: 10 });
+  assert.equal(orders.length, 1);
+  assert.ok(kept);
+});
+
+test("a DNS hook is a program by its absolute path, and what it says is not to be lost", async (context) => {
+  const folder = temporaryFolder(context);
+  const [log, program] = [join(folder, "log"), join(folder, "hook")];
+  writeFileSync(program, `#!/bin/sh\necho "$@" >>"${log}"\n[ "$3" != broken ]\n`, { mode: 0o700 });
+  const hook = dnsHookCommand([program, "--zone"]);
+  await hook.present({ name: "_acme-challenge.a.example", value: "x; rm -rf /" });
+  await hook.remove({ name: "_acme-challenge.a.example", value: "x" });
+  await assert.rejects(
+    hook.present({ name: "broken", value: "x" }),
+    refusal("HOOK_FAILED", /status 1/),
+  );
+  assert.deepEqual(readFileSync(log, "utf8").split("\n"), [
+    "--zone present _acme-challenge.a.example x; rm -rf /",
+    "--zone remove _acme-challenge.a.example x",
+    "--zone present broken x",
+    "",
+  ]);
+  assert.throws(() => dnsHookCommand(["hook"]), TypeError);
 });
 
 test("a client revokes what it obtained", async (context) => {

@@ -8,6 +8,7 @@ import { createAcme } from "../src/index.ts";
 import {
   acmeUrl,
   answerHttp,
+  ariId,
   csrFor,
   listen,
   orderFor,
@@ -42,12 +43,6 @@ async function obtain(
 
 function encoded({ der }: Certificate): string {
   return Buffer.from(der).toString("base64url");
-}
-
-/** RFC 9773 4.1. */
-function ariId({ authorityKeyIdentifier, serialNumber }: Certificate): string {
-  const key = Buffer.from(authorityKeyIdentifier ?? []).toString("base64url");
-  return `${key}.${Buffer.from(serialNumber, "hex").toString("base64url")}`;
 }
 
 /** Lets a client answer http-01 for a name. */

@@ -13,7 +13,7 @@ import { receivedCertificate } from "./received-certificate.ts";
 import type { AcmeCertificate } from "./received-certificate.ts";
 import { renewalWindow } from "./renewal-window.ts";
 import type { RenewalWindow } from "./renewal-window.ts";
-import { createSession, describeProblem, textOf, textsOf } from "./session.ts";
+import { createSession, describeProblem, problemTypeOf, textOf, textsOf } from "./session.ts";
 import type { AcmeAnswered, AcmeSession } from "./session.ts";
 import { bindExternalAccount, createAccountSigner } from "./sign-jws.ts";
 import type { ChallengeSolver } from "./solvers.ts";
@@ -56,6 +56,7 @@ export interface AcmeCertificateRequest {
 
 /** A client of one ACME server, for one account. */
 export interface AcmeClient {
+  readonly directoryUrl: string;
   /**
    * Obtains a certificate; the account is made or found when it is first needed.
    *
@@ -88,6 +89,7 @@ export function createAcmeClient(options: AcmeClientOptions): AcmeClient {
   let registered: Promise<void> | undefined;
 
   return {
+    directoryUrl,
     async obtain({ names, replaces, keyAlgorithm, ...given }): Promise<AcmeCertificate> {
       const identifiers = names.map(identifierOf);
       const { privateKey = generateKeyPair(keyAlgorithm).privateKey } = given;
@@ -203,14 +205,21 @@ async function newOrder(
     replaces,
   }: { identifiers: readonly Identifier[]; replaces: Certificate | undefined },
 ): Promise<{ url: string; order: AcmeAnswered["body"] }> {
-  const directory = await session.directory();
-  const id =
-    replaces && directory.renewalInfo !== undefined ? ariIdentifierOf(replaces) : undefined;
-  const { body, location } = await session.post(directory.newOrder, {
-    identifiers,
-    ...(id !== undefined && { replaces: id }),
-  });
+  const { newOrder: to, renewalInfo } = await session.directory();
+  const id = replaces && renewalInfo !== undefined ? ariIdentifierOf(replaces) : undefined;
+  const { body, location } = await place();
   return { url: textOf(location, "the order's Location"), order: body };
+
+  /** What was replaced before, by an order whose certificate was lost, is ordered like any other. */
+  async function place(): Promise<AcmeAnswered> {
+    if (id === undefined) return session.post(to, { identifiers });
+    try {
+      return await session.post(to, { identifiers, replaces: id });
+    } catch (error) {
+      if (problemTypeOf(error) !== "alreadyReplaced") throw error;
+      return session.post(to, { identifiers });
+    }
+  }
 }
 
 function choose(

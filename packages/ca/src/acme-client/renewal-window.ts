@@ -34,15 +34,6 @@ export async function renewalWindow(
   return { start, end, askAgainAt: new Date(now.getTime() + pauseOf(headers["retry-after"])) };
 }
 
-/** A moment in the window, at random so that not all come at once; now, if the window has begun. */
-export function momentIn(
-  { start, end }: RenewalWindow,
-  { now, random }: { now: Date; random: number },
-): Date {
-  const moment = start.getTime() + (end.getTime() - start.getTime()) * random;
-  return new Date(Math.max(moment, now.getTime()));
-}
-
 function windowOf(text: string): { start?: Date; end?: Date } {
   try {
     const { suggestedWindow } = JSON.parse(text) as {

@@ -117,6 +117,11 @@ export function textsOf(value: unknown, what: string): readonly string[] {
   return value.map((one: unknown) => textOf(one, what));
 }
 
+/** The type of the problem for which a server refused; undefined for any other error. */
+export function problemTypeOf(error: unknown): string | undefined {
+  return error instanceof CaError ? problemTypes.get(error) : undefined;
+}
+
 /** What an ACME server said that is wrong, of a challenge or an order too; cut to a fair length. */
 export function describeProblem(problem: unknown): string {
   const { type, detail } = (problem ?? {}) as { type?: unknown; detail?: unknown };
@@ -165,8 +170,12 @@ function refused(problem: ReturnType<typeof problemOf>, url: string): CaError {
   const { origin } = new URL(url);
   const later =
     problem.retryAfterMs === undefined ? "" : ` (again in ${problem.retryAfterMs / 1_000} s)`;
-  return new CaError("ACME_REFUSED", `${origin} refused: ${problem.text}${later}`);
+  const error = new CaError("ACME_REFUSED", `${origin} refused: ${problem.text}${later}`);
+  problemTypes.set(error, problem.type);
+  return error;
 }
+
+const problemTypes = new WeakMap<object, string>();
 
 /** Seconds, or a date; a day at most. */
 function retryAfterOf(value: string | undefined): number | undefined {

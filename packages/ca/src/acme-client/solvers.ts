@@ -13,6 +13,7 @@ import type { ChallengeType } from "../acme/challenge.ts";
 import { dnsRecordOf, tlsDigestOf } from "../acme/challenge.ts";
 import type { Identifier } from "../acme/identifier.ts";
 import { serverNameOf } from "../acme/tls-alpn-01.ts";
+import { checkHook, runHook } from "../agent/reload-hook.ts";
 
 /** One way to show control of identifiers. */
 export interface ChallengeSolver {
@@ -111,6 +112,28 @@ export function solveByDns(hook: DnsHook): ChallengeSolver {
       await hook.present(record);
       return () => hook.remove(record);
     },
+  };
+}
+
+/**
+ * A hook that runs a program, with `present` or `remove`, the name and the value as its last
+ * arguments; by its absolute path, never in a shell, and in a clean environment.
+ *
+ * @throws TypeError; its calls CaError HOOK_FAILED
+ */
+export function dnsHookCommand(
+  command: readonly [string, ...string[]],
+  { timeoutSeconds = 120 }: { readonly timeoutSeconds?: number } = {},
+): DnsHook {
+  const hookFor = (act: string, { name, value }: DnsChallengeRecord) => ({
+    kind: "command" as const,
+    command: [...command, act, name, value] as const,
+    timeoutSeconds,
+  });
+  checkHook({ kind: "command", command });
+  return {
+    present: (record) => runHook(hookFor("present", record)),
+    remove: (record) => runHook(hookFor("remove", record)),
   };
 }
 

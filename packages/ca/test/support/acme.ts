@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import type { AddressInfo, Server } from "node:net";
 import type { TestContext } from "node:test";
 import { createName, createRequest, generateKeyPair } from "@handfast/x509";
-import type { KeyAlgorithm, KeyPair } from "@handfast/x509";
+import type { Certificate, KeyAlgorithm, KeyPair } from "@handfast/x509";
 import { createAcme } from "../../src/index.ts";
 import type { Acme, AcmeEvent, AcmeNetwork, AcmeOptions } from "../../src/index.ts";
 import { temporaryAuthority } from "./fixtures.ts";
@@ -253,6 +253,12 @@ export function csrFor(
   const subject = createName(commonName === undefined ? [] : [{ type: "CN", value: commonName }]);
   const der = createRequest({ subject, subjectAltNames: names, privateKey: keys.privateKey });
   return Buffer.from(der).toString("base64url");
+}
+
+/** RFC 9773 4.1. */
+export function ariId({ authorityKeyIdentifier, serialNumber }: Certificate): string {
+  const key = Buffer.from(authorityKeyIdentifier ?? []).toString("base64url");
+  return `${key}.${Buffer.from(serialNumber, "hex").toString("base64url")}`;
 }
 
 /** Serves on a local port until the test is over; gives the port. */
