@@ -34,14 +34,19 @@ export function namedFiles(
   words: readonly string[],
   { home, options }: { home: string; options: LayoutOptions },
 ): readonly NamedFiles[] {
-  const { layout, out } = options;
+  const { layout } = options;
   const twice = words.find((word, index) => words.indexOf(word) !== index);
   if (twice !== undefined) throw new UsageError(`${twice} is named twice`, "name each once");
-  const directory = out === undefined ? join(home, "certs") : resolve(out);
+  const directory = folderOf(home, options);
   return words.map((word) => {
     const name = asUsage(() => parseServiceName(word));
     return { name, paths: credentialPaths(name, { directory, layout }) };
   });
+}
+
+/** The folder that the files are in. */
+export function folderOf(home: string, { out }: LayoutOptions): string {
+  return out === undefined ? join(home, "certs") : resolve(out);
 }
 
 /** What is wrong with the words of the command line is wrong use of the command. */

@@ -31,7 +31,7 @@ export function reportFailure(
 }
 
 /** The typed errors of the packages carry a code and a hint; anything else is a fault of ours. */
-function describe(error: unknown): { code: string; message: string; hint?: string } {
+export function describe(error: unknown): { code: string; message: string; hint?: string } {
   if (!(error instanceof Error)) return { code: "INTERNAL", message: String(error) };
   const { code, hint } = error as { code?: unknown; hint?: unknown };
   if (typeof code === "string" && typeof hint === "string") {

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { auditCommand } from "./commands/audit.ts";
 import { caCommand } from "./commands/ca.ts";
+import { completionCommand } from "./commands/completion.ts";
 import { crlCommand } from "./commands/crl.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { enrolCommand } from "./commands/enrol.ts";
@@ -115,4 +116,5 @@ const commands = [
   doctorCommand,
   policyCommand,
   auditCommand,
+  completionCommand,
 ] as const;

@@ -10,13 +10,22 @@ export interface Issued extends NamedFiles {
   readonly certificate: Certificate;
 }
 
+interface ReportOptions {
+  readonly output: Output;
+  readonly json: boolean;
+  readonly now: Date;
+  readonly caFile: string;
+  /** What else the JSON document holds. */
+  readonly more?: object;
+}
+
 /** Says what was issued, in words or as JSON. */
 export function reportIssued(
   issued: readonly Issued[],
-  { output, json, now, caFile }: { output: Output; json: boolean; now: Date; caFile: string },
+  { output, json, now, caFile, more = {} }: ReportOptions,
 ): void {
   if (json) {
-    output.json({ issued: issued.map((one) => issuedJson(one, caFile)) });
+    output.json({ issued: issued.map((one) => issuedJson(one, caFile)), ...more });
     return;
   }
   for (const [index, { paths, certificate }] of issued.entries()) {

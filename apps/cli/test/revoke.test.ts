@@ -224,3 +224,44 @@ test("inspect describes a revocation list and a request", async (context) => {
   const described = await call(["inspect", join(folder, "api.csr")]);
   assert.match(described.stdout, /^request for +CN=api\nnames asked for +api\nkey +ecdsa-p256\n/);
 });
+
+test("renew --all replaces what is in its last third, and tells of the rest", async (context) => {
+  const { call, json, home } = createShell(context);
+  await call(["init"]);
+  await call(["issue", "old", "young"]);
+  await call(["issue", "short", "--ttl", "10m"]);
+  const before = readFileSync(join(home, "certs", "young", "young.pem"));
+  const none = await call(["renew", "--all"]);
+  assert.deepEqual(
+    [none.code, none.stdout, none.stderr],
+    [0, "", "note: not due yet: old, short, young\n"],
+  );
+  const soon = await call(["renew", "--all", "--expires-within", "1h", "--ttl", "30d"]);
+  assert.deepEqual(soon.code, 0, soon.stderr);
+  assert.match(soon.stdout, /identity +spiffe:\/\/handfast\.internal\/short\n/);
+  assert.match(soon.stderr, /^note: not due yet: old, young$/m);
+  assert.deepEqual(readFileSync(join(home, "certs", "young", "young.pem")), before);
+  const report = (await json(["renew", "--all", "--expires-within", "60d"])) as {
+    issued: { name: string }[];
+    notDue: string[];
+  };
+  assert.deepEqual(
+    [report.issued.map(({ name }) => name), report.notDue],
+    [["short"], ["old", "young"]],
+  );
+});
+
+test("renew --all goes on past one that fails, and ends with its reason", async (context) => {
+  const { call, home } = createShell(context);
+  await call(["init"]);
+  await call(["issue", "bad", "good"]);
+  await call(["revoke", "bad"]);
+  writeFileSync(join(home, "certs", "stray.txt"), "not a name's folder");
+  const { code, stdout, stderr } = await call(["renew", "--all", "--expires-within", "100d"]);
+  assert.equal(code, 1);
+  assert.match(stdout, /identity +spiffe:\/\/handfast\.internal\/good\n/);
+  assert.match(stderr, /^error: bad: .*\nhint: /m);
+  for (const words of [["renew"], ["renew", "good", "--all"]]) {
+    assert.equal((await call(words)).code, 2);
+  }
+});

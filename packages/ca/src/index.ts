@@ -41,6 +41,8 @@ export type {
 } from "./credential-files.ts";
 export { checkKubernetesName, writeKubernetesSecret } from "./kubernetes-secret.ts";
 export type { KubernetesSecretOptions } from "./kubernetes-secret.ts";
+export { findCredentials } from "./find-credentials.ts";
+export type { FoundCredential } from "./find-credentials.ts";
 export { renewCredential } from "./renew-credential.ts";
 export type { RenewCredentialOptions } from "./renew-credential.ts";
 

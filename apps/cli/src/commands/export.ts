@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { authorityHome, readPassphraseFile } from "@handfast/ca";
 import { readBounded, writeFileAtomic } from "@handfast/files";
-import { encodePkcs12, parsePrivateKey } from "@handfast/x509";
+import { encodePkcs12, identityOf, parsePrivateKey } from "@handfast/x509";
 import type { Command } from "commander";
 import { readCertificates } from "../certificate-file.ts";
 import { withHomeOptions } from "../common-options.ts";
@@ -9,6 +9,7 @@ import { homeOf } from "../context.ts";
 import type { CommonOptions, Context } from "../context.ts";
 import { namedFiles, withLayoutOptions } from "../credential.ts";
 import type { LayoutOptions } from "../credential.ts";
+import { formatTime } from "../duration.ts";
 import { UsageError } from "../failure.ts";
 import { askForNewPassphrase } from "../passphrase.ts";
 
@@ -58,6 +59,20 @@ async function exportOne(
     friendlyName: name,
   });
   await writeFileAtomic(file, bytes, { mode: 0o600, overwrite: options.force === true });
-  if (options.json === true) output.json({ name, file });
-  else output.line(`${file}: certificate and key of ${name}, and the CA`);
+  if (options.json === true) {
+    output.json({
+      name,
+      file,
+      identity: identityOf(certificate) ?? null,
+      expires: formatTime(certificate.notAfter),
+    });
+    return;
+  }
+  output.line(`${file}: certificate and key of ${name}, and the CA`);
+  output.line(
+    `valid until ${formatTime(certificate.notAfter)}; a renewed certificate is exported again`,
+  );
+  output.note(
+    "note: browsers import it in their certificate settings; Java reads it as a key store of type PKCS12",
+  );
 }

@@ -77,7 +77,8 @@ async function issue(
       for (const { paths } of plans) await refuseExistingCredential(paths);
     }
     const issued: Issued[] = [];
-    for (const plan of plans) {
+    for (const [index, plan] of plans.entries()) {
+      context.output.progress(`${plan.name}: ${index + 1} of ${plans.length}`);
       issued.push({ ...plan, certificate: await issueOne(authority, { ...plan, options }) });
     }
     reportIssued(issued, {
