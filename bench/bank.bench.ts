@@ -1,10 +1,12 @@
 // Durable transfers per second through gRPC, mutual TLS, policy, audit and SQLite, 64 calls at a time, beside
 // (a) the same stack answering an empty method and (b) the bare store. The three take turns, so that a machine
-// that is slow for a while is slow for all of them; the medians are compared.
+// that is slow for a while is slow for all of them; the medians are compared. CPU time tells what the cores
+// there are would allow, whoever else uses them.
 // A reply waits for its audit record: with `--audit queued` it does not, and a disk that stalls while the empty
 // method runs fills one identity's quarter of the queue, whose next calls are refused (S36): the run then fails.
 //   npm run bench:bank -- [--seconds 2] [--rounds 5] [--concurrency 64] [--audit beforeReply|queued]
 import { fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -44,21 +46,27 @@ const ends: (() => Promise<void> | void)[] = [];
 try {
   const tls = await clientTls();
   const contestants = [
-    { name: "the bank", call: await bankTransfer(tls), perSecond: [] as number[] },
-    { name: "the empty method", call: await emptyCall(tls), perSecond: [] as number[] },
-    { name: "the bare store", call: await storeTransfer(), perSecond: [] as number[] },
+    { name: "the bank", ...(await bankTransfer(tls)), rounds: [] as Measured[] },
+    { name: "the empty method", ...(await emptyCall(tls)), rounds: [] as Measured[] },
+    { name: "the bare store", ...(await storeTransfer()), rounds: [] as Measured[] },
   ];
-  for (const { call } of contestants) await measure(call, forMs / 2);
+  for (const each of contestants) await measure(each, forMs / 2);
   for (let round = 0; round < Number(values.rounds); round += 1) {
-    for (const { call, perSecond } of contestants) perSecond.push(await measure(call, forMs));
+    for (const each of contestants) each.rounds.push(await measure(each, forMs));
   }
-  const [bank = 0, empty = 1, store = 1] = contestants.map(({ perSecond }) => median(perSecond));
+  const rates = contestants.map(({ rounds }) => median(rounds.map(({ perSecond }) => perSecond)));
+  const [bank = 0, empty = 1, store = 1] = rates;
   console.log(
     `${cpus().length} cores, load ${loadavg()[0]?.toFixed(1)}, ${concurrency} at a time, audit ${values.audit}`,
   );
-  for (const { name, perSecond } of contestants) {
-    const all = perSecond.map((one) => one.toFixed(0)).join(" ");
-    console.log(`${name.padEnd(17)} ${median(perSecond).toFixed(0).padStart(6)} a second (${all})`);
+  for (const [index, { name, rounds }] of contestants.entries()) {
+    const all = rounds.map(({ perSecond }) => perSecond.toFixed(0)).join(" ");
+    const cpu = (of: (one: Measured) => number): string => median(rounds.map(of)).toFixed(0);
+    console.log(
+      `${name.padEnd(17)} ${(rates[index] ?? 0).toFixed(0).padStart(6)} a second (${all})\n` +
+        `${"".padEnd(17)} CPU time of a call, in µs: this process ${cpu((one) => one.callerMicros)}, ` +
+        `the server's main thread ${cpu((one) => one.mainMicros)}, its others ${cpu((one) => one.otherMicros)}`,
+    );
   }
   console.log(`the bank / the empty method  ${(bank / empty).toFixed(2)}`);
   console.log(`the bank / the bare store    ${(bank / store).toFixed(2)}`);
@@ -67,40 +75,79 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-async function measure(call: (turn: number) => Promise<unknown>, ms: number): Promise<number> {
+/** What takes calls: a server with its process, or nothing but this one. */
+interface Contestant {
+  readonly call: (turn: number) => Promise<unknown>;
+  readonly server?: ChildProcess;
+}
+
+/** A round: calls a second, and the CPU time of one. */
+interface Measured {
+  readonly perSecond: number;
+  readonly callerMicros: number;
+  readonly mainMicros: number;
+  readonly otherMicros: number;
+}
+
+async function measure({ call, server }: Contestant, ms: number): Promise<Measured> {
+  const serverBefore = await cpuOf(server);
+  const before = process.cpuUsage();
   const start = performance.now();
   let calls = 0;
   const worker = async (): Promise<void> => {
     while (performance.now() - start < ms) await call((calls += 1));
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
-  return (calls / (performance.now() - start)) * 1000;
+  const perSecond = (calls / (performance.now() - start)) * 1000;
+  const { user, system } = process.cpuUsage(before);
+  const serverAfter = await cpuOf(server);
+  return {
+    perSecond,
+    callerMicros: (user + system) / calls,
+    mainMicros: (serverAfter.mainMicros - serverBefore.mainMicros) / calls,
+    otherMicros: (serverAfter.otherMicros - serverBefore.otherMicros) / calls,
+  };
 }
 
-async function bankTransfer(tls: MutualTls): Promise<(turn: number) => Promise<unknown>> {
-  const client = createClient(BankService, { target: await startServer("bank"), tls });
+interface ServerCpu {
+  readonly mainMicros: number;
+  readonly otherMicros: number;
+}
+
+async function cpuOf(server: ChildProcess | undefined): Promise<ServerCpu> {
+  if (server === undefined) return { mainMicros: 0, otherMicros: 0 };
+  const answer = once(server, "message");
+  server.send("cpu");
+  return ((await answer) as [ServerCpu])[0];
+}
+
+async function bankTransfer(tls: MutualTls): Promise<Contestant> {
+  const { server, target } = await startServer("bank");
+  const client = createClient(BankService, { target, tls });
   ends.push(() => client.close());
   for (let index = 0; index < accounts; index += 1) {
     const accountId = `a${index}`;
     await client.createAccount({ requestId: randomUUID(), accountId, currencyCode: "USD" });
     await client.deposit({ requestId: randomUUID(), accountId, amount: dollars(1_000_000_000n) });
   }
-  return (turn) =>
+  const call = (turn: number): Promise<unknown> =>
     client.transfer({
       requestId: randomUUID(),
       fromAccountId: `a${turn % accounts}`,
       toAccountId: `a${(turn + 1) % accounts}`,
       amount: dollars(1n),
     });
+  return { call, server };
 }
 
-async function emptyCall(tls: MutualTls): Promise<() => Promise<unknown>> {
-  const client = createClient(TestService, { target: await startServer("empty"), tls });
+async function emptyCall(tls: MutualTls): Promise<Contestant> {
+  const { server, target } = await startServer("empty");
+  const client = createClient(TestService, { target, tls });
   ends.push(() => client.close());
-  return () => client.emptyCall({});
+  return { call: () => client.emptyCall({}), server };
 }
 
-async function storeTransfer(): Promise<(turn: number) => Promise<unknown>> {
+async function storeTransfer(): Promise<Contestant> {
   const store = await createSqliteStore({ path: join(folder, "bare.db"), mode: "mtls" });
   ends.push(() => store.close());
   const owner = "spiffe://handfast.internal/alice";
@@ -120,7 +167,7 @@ async function storeTransfer(): Promise<(turn: number) => Promise<unknown>> {
     await store.execute({ ...base(), kind: "open", account, currencyCode: "USD" });
     await store.execute({ ...base(), kind: "deposit", from: undefined, to: account, amount });
   }
-  return (turn) =>
+  const call = (turn: number): Promise<unknown> =>
     store.execute({
       ...base(),
       kind: "transfer",
@@ -128,10 +175,13 @@ async function storeTransfer(): Promise<(turn: number) => Promise<unknown>> {
       to: name(turn + 1),
       amount: dollars(1n),
     });
+  return { call };
 }
 
-/** Starts a server as a process; resolves with its target. */
-async function startServer(which: "bank" | "empty"): Promise<string> {
+/** Starts a server as a process. */
+async function startServer(
+  which: "bank" | "empty",
+): Promise<{ server: ChildProcess; target: string }> {
   const identity = authority.issue({ name: "bank", ip: ["127.0.0.1"] });
   const write = (name: string, text: string): string => {
     const file = join(folder, `${which}-${name}`);
@@ -177,7 +227,7 @@ async function startServer(which: "bank" | "empty"): Promise<string> {
     await exited;
   });
   const [{ port }] = (await once(child, "message")) as [{ port: number }];
-  return `127.0.0.1:${port}`;
+  return { server: child, target: `127.0.0.1:${port}` };
 }
 
 async function clientTls(): Promise<MutualTls> {

@@ -15,8 +15,8 @@ const size = {
   seed: Number(process.env["BANK_WORKLOAD_SEED"] ?? randomInt(2 ** 31)),
   clients: 8,
   accounts: 5,
-  operationsPerClient: Number(process.env["BANK_WORKLOAD_OPERATIONS"] ?? 300),
-  kills: Number(process.env["BANK_WORKLOAD_KILLS"] ?? 6),
+  operationsPerClient: Number(process.env["BANK_WORKLOAD_OPERATIONS"] ?? 500),
+  kills: Number(process.env["BANK_WORKLOAD_KILLS"] ?? 8),
 };
 const postgres = await startPostgres();
 const { skip } = postgres;

@@ -59,10 +59,13 @@ export async function openAudit(
   };
 }
 
-/** What a policy without a file of its own has recorded: everything, if there is where to. */
+/**
+ * What a policy without a file of its own has recorded: everything, if there is where to. Replies wait
+ * for their record: whoever was told that money moved can be held to it, also after a crash.
+ */
 export const builtInAuditOptions = {
   audit_condition: "ON_DENY_AND_ALLOW",
-  audit_loggers: [{ name: "handfast_chain", is_optional: true }],
+  audit_loggers: [{ name: "handfast_chain", config: { mode: "beforeReply" }, is_optional: true }],
 } as const;
 
 const loggerName = "handfast_chain";
