@@ -47,6 +47,7 @@ export class Pair {
       forcedResets: unlimited,
       refusedStreams: unlimited,
       emptyFrames: unlimited,
+      pings: { minIntervalMs: 0, maxStrikes: 0 },
       outputHighWater: 30_000,
       streamHighWater: 20_000,
     };

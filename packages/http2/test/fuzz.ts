@@ -76,7 +76,8 @@ function fuzz({ minutes, seed, only }: Plan): void {
       try {
         check({ seed: ownSeed, numRuns: runs });
       } catch (error) {
-        tell({ kind: "failure", text: `${name}\n${(error as Error).message}` });
+        const { message, cause } = error as Error;
+        tell({ kind: "failure", text: `${name}\n${message}\n${String(cause)}` });
         return;
       }
       tries.set(name, tries.get(name)! + runs);
