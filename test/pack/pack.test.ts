@@ -21,7 +21,7 @@ const prints: Readonly<Record<string, RegExp>> = {
   "@handfast/x509": /^2 \d+\n$/,
   "@handfast/files": /^$/,
   "@handfast/policy": /^true customers\n$/,
-  "@handfast/http2": /^the first call 200\nthe first call you asked for \/\n$/,
+  "@handfast/http2": /^first 200\nfirst hello\nfirst x-done yes\n$/,
   "@handfast/ca": /^$/,
   "@handfast/tls": /spiffe:\/\/handfast\.internal\/server\n/,
   "@handfast/grpc": /^10 1\n$/,
