@@ -120,6 +120,9 @@ function prepareWriter(writer: DatabaseSync, path: string): void {
   writer.exec("PRAGMA synchronous = FULL");
   writer.exec("PRAGMA fullfsync = ON"); // macOS: past the disk's own cache
   writer.exec("PRAGMA checkpoint_fullfsync = ON");
+  // What takes back one work of a batch; a crash does not need it. In a file it is a fifth of the work.
+  writer.exec("PRAGMA temp_store = MEMORY");
+  writer.exec("PRAGMA cache_size = -16384"); // KiB: the indexes of 100,000 certificates
   migrate(writer, path);
   writer.exec("PRAGMA busy_timeout = 0"); // from here on we wait without blocking the process
 }
