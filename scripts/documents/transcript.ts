@@ -130,6 +130,7 @@ async function callHandfast(words: readonly string[], place: Place): Promise<str
     terminal: undefined,
     now: () => new Date(),
     stopped: () => Promise.resolve("the document"),
+    onHangup: () => undefined,
   });
   return said;
 }

@@ -14,6 +14,8 @@ export interface Context {
   readonly now: () => Date;
   /** For commands that run until they are told to stop: resolves with the name of the signal. */
   readonly stopped: () => Promise<string>;
+  /** Calls back at each SIGHUP, which then does not end the process. */
+  readonly onHangup: (listener: () => void) => void;
 }
 
 /** Options that every command has. */

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { agentCommand } from "./commands/agent.ts";
 import { auditCommand } from "./commands/audit.ts";
 import { caCommand } from "./commands/ca.ts";
 import { completionCommand } from "./commands/completion.ts";
@@ -33,6 +34,7 @@ export async function main(): Promise<void> {
     terminal: terminalOf(process),
     now: () => new Date(),
     stopped: untilSignal,
+    onHangup: (listener) => void process.on("SIGHUP", listener),
   });
 }
 
@@ -108,6 +110,7 @@ const commands = [
   listCommand,
   crlCommand,
   caCommand,
+  agentCommand,
   tokenCommand,
   enrolCommand,
   exportCommand,

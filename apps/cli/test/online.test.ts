@@ -1,14 +1,10 @@
 // The authority as a service: real processes, real sockets.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { test } from "node:test";
-import type { TestContext } from "node:test";
-import { createShell, program } from "./support/handfast.ts";
-import type { Shell } from "./support/handfast.ts";
+import { createShell } from "./support/handfast.ts";
+import { serve } from "./support/serve.ts";
 
 test("a service elsewhere enrols, renews and is revoked by a served authority without its root key", async (t) => {
   const shell = createShell(t);
@@ -102,48 +98,7 @@ test("a token needs to know where the authority is served", async (t) => {
   assert.equal(good.stdout.trim().split(".").length, 3);
 });
 
-interface Served {
-  readonly enrolmentUrl: string;
-  readonly authorityTarget: string;
-  /** Resolves with the exit code. */
-  stop(): Promise<number | null>;
-}
-
 /** `ca serve` as a process of its own, on free ports. */
-async function serve(t: TestContext, shell: Shell, words: readonly string[]): Promise<Served> {
-  const ports = ["--enrol-port", "0", "--port", "0", "--host", "localhost"];
-  const command = ["ca", "serve", "--json", "--allow-clear-key", ...ports];
-  const child = spawn(
-    process.execPath,
-    ["--conditions=@handfast/source", program, ...command, ...words],
-    {
-      cwd: shell.folder,
-      env: { PATH: process.env["PATH"] ?? "", HANDFAST_HOME: shell.home },
-      stdio: ["ignore", "pipe", "inherit"],
-    },
-  );
-  const exited = once(child, "exit");
-  t.after(async () => {
-    child.kill("SIGKILL");
-    await exited;
-  });
-  for await (const line of createInterface(child.stdout)) {
-    const event = JSON.parse(line) as { event: string } & Omit<Served, "stop">;
-    if (event.event !== "serving") continue;
-    child.stdout.resume();
-    return {
-      enrolmentUrl: event.enrolmentUrl,
-      authorityTarget: event.authorityTarget,
-      async stop() {
-        child.kill("SIGTERM");
-        const [code] = (await exited) as [number | null];
-        return code;
-      },
-    };
-  }
-  throw new Error("ca serve ended before it served");
-}
-
 function writePolicy(path: string): void {
   const prefix = "/handfast.ca.v1.Authority";
   const rule = {

@@ -118,6 +118,11 @@ export type {
 // who keeps certificates fresh
 export { agentSource } from "./agent/agent-source.ts";
 export type { AgentSource, AgentSourceOptions } from "./agent/agent-source.ts";
+export { parseAgentConfig } from "./agent/agent-config.ts";
+export type { AcmeSource, AgentConfig, ConfiguredCertificate } from "./agent/agent-config.ts";
+export { agentFromConfig } from "./agent/agent-from-config.ts";
+export { agentMetrics, serveAgentStatus } from "./agent/agent-status.ts";
+export type { AgentStatusServer } from "./agent/agent-status.ts";
 export { createAgent } from "./agent/agent.ts";
 export type { Agent, AgentOptions } from "./agent/agent.ts";
 export { bundleInFile, bundleInMemory } from "./agent/bundle-file.ts";

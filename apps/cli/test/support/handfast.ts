@@ -79,6 +79,7 @@ async function call(
     terminal: undefined,
     now: () => new Date(),
     stopped: () => Promise.resolve("the test"),
+    onHangup: () => undefined,
   });
   return { code, ...said };
 }
