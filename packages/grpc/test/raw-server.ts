@@ -88,18 +88,42 @@ export function goawayPayload(last: number, code: number): Uint8Array {
   return payload;
 }
 
-/** A header block of literals: an answer of gRPC that is nothing but the status OK. */
-export const okAnswer: Uint8Array = Buffer.concat(
-  [
-    [":status", "200"],
-    ["content-type", "application/grpc"],
-    ["grpc-status", "0"],
-  ].flatMap(([name = "", value = ""]) => [
-    Buffer.from([0, name.length]),
-    Buffer.from(name),
-    Buffer.from([value.length]),
-    Buffer.from(value),
-  ]),
-);
-export const frameTypes = { headers: 1, settings: 4, ping: 6, goaway: 7 } as const;
-const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".length;
+/** What a client sends that begins a call with an empty message, and then does nothing ever. */
+export function rawCall(path: string): Uint8Array {
+  const block = headerBlock({
+    ":method": "POST",
+    ":scheme": "https",
+    ":path": path,
+    ":authority": "localhost",
+    "content-type": "application/grpc",
+    te: "trailers",
+  });
+  return Buffer.concat([
+    Buffer.from(prefaceText),
+    encode(frameTypes.settings, {}),
+    encode(frameTypes.headers, { flags: 4, stream: 1, payload: block }),
+    encode(frameTypes.data, { flags: 1, stream: 1, payload: new Uint8Array(5) }),
+  ]);
+}
+
+/** A header block of literals, each shorter than 127 octets. */
+function headerBlock(fields: Readonly<Record<string, string>>): Uint8Array {
+  return Buffer.concat(
+    Object.entries(fields).flatMap(([name, value]) => [
+      Buffer.from([0, name.length]),
+      Buffer.from(name),
+      Buffer.from([value.length]),
+      Buffer.from(value),
+    ]),
+  );
+}
+
+/** The head of an answer of gRPC that is nothing but the status OK. */
+export const okAnswer: Uint8Array = headerBlock({
+  ":status": "200",
+  "content-type": "application/grpc",
+  "grpc-status": "0",
+});
+export const frameTypes = { data: 0, headers: 1, settings: 4, ping: 6, goaway: 7 } as const;
+const prefaceText = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const preface = prefaceText.length;
