@@ -7,6 +7,7 @@ import { createPostgresStore, verifyPostgres } from "../src/store/postgres.ts";
 import type { BankStore } from "../src/store/store.ts";
 import { alice, depositCommand, openCommand } from "./support/commands.ts";
 import { transferCommand, withdrawalCommand } from "./support/commands.ts";
+import { continueReleased, releasedDatabases } from "./support/released.ts";
 import { startPostgres } from "./support/postgres.ts";
 import { testStoreContract } from "./support/store-contract.ts";
 import { compareWithModel } from "./support/store-model.ts";
@@ -49,6 +50,20 @@ if (postgres.skip !== false) {
     assert.deepEqual([one?.balance, other?.balance], [1_000n + 60n * 2n, 0n]);
     assert.equal(one?.version, 1n + 60n * 3n);
     assert.deepEqual((await verifyPostgres(url)).faults, []);
+  });
+
+  test("on PostgreSQL a database of every released schema is brought up to date", async (t) => {
+    for (const released of releasedDatabases) {
+      const url = await database();
+      const client = new pg.Client(url);
+      await client.connect();
+      const dialect = { integer: "BIGINT", bytes: "BYTEA", strict: "", clustered: "" };
+      for (const { sql, values } of released.statements(dialect)) {
+        await client.query(sql, [...values]);
+      }
+      await client.end();
+      await continueReleased(await openStore(t, url));
+    }
   });
 
   test("S59: one request sent to two instances at once takes effect once, with one answer", async (t) => {

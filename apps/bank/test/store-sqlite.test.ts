@@ -4,11 +4,13 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
+import { migrations } from "../src/store/schema.ts";
 import { createSqliteStore } from "../src/store/sqlite.ts";
 import { verifySqlite } from "../src/store/sqlite-maintenance.ts";
 import type { BankStore } from "../src/store/store.ts";
 import { alice, bob, depositCommand, openCommand } from "./support/commands.ts";
 import { withdrawalCommand } from "./support/commands.ts";
+import { continueReleased, releasedDatabases } from "./support/released.ts";
 import { testStoreContract } from "./support/store-contract.ts";
 import { temporaryFolder } from "./support/temporary-folder.ts";
 
@@ -86,6 +88,33 @@ test("a database of a newer or another schema does not open", async (t) => {
   await assert.rejects(createSqliteStore({ path, mode: "mtls" }), { code: "STORE_CHANGED" });
   changeBeside(path, "UPDATE migrations SET version = 9999");
   await assert.rejects(createSqliteStore({ path, mode: "mtls" }), { code: "STORE_TOO_NEW" });
+});
+
+test("a database of every released schema is brought up to date, with everything in it", async (t) => {
+  const versions = releasedDatabases.map(({ version }) => version);
+  // A new migration needs a database of its own kind in test/released.
+  assert.deepEqual(
+    versions,
+    migrations.map(({ version }) => version),
+  );
+  for (const released of releasedDatabases) {
+    const path = join(temporaryFolder(t), "bank.db");
+    const database = new DatabaseSync(path);
+    const dialect = {
+      integer: "INTEGER",
+      bytes: "BLOB",
+      strict: " STRICT",
+      clustered: " STRICT, WITHOUT ROWID",
+    };
+    for (const { sql, values } of released.statements(dialect)) {
+      database.prepare(sql.replaceAll(/\$(\d+)/g, "?$1")).run(...values);
+    }
+    database.close();
+    const store = await createSqliteStore({ path, mode: "mtls" });
+    t.after(() => store.close());
+    await continueReleased(store);
+    assert.deepEqual(verifySqlite(path).faults, []);
+  }
 });
 
 test("a file that is no database, or cannot be made, stops the start", async (t) => {
