@@ -9,12 +9,15 @@ import { TlsError, reasonOf, refusalError } from "./errors.ts";
 import type { TlsEventListener } from "./events.ts";
 import { reportLateRefusal } from "./late-refusal.ts";
 import { refusalOfTlsError } from "./openssl-errors.ts";
+import { expiryOf } from "./peer.ts";
 import type { VerifiedPeer } from "./peer.ts";
+import type { LiveProtocol } from "./protocol.ts";
 import type { Recent } from "./recent.ts";
 import { refusal } from "./refusal.ts";
 import type { Refusal } from "./refusal.ts";
+import type { SessionTable } from "./sessions.ts";
 import type { Trust } from "./trust.ts";
-import { judgeConnection, verdictIsOurs } from "./verify-peer.ts";
+import { judgeConnection, judgePresented, verdictIsOurs } from "./verify-peer.ts";
 import type { Grounds, Presented } from "./grounds.ts";
 
 /** What to connect to. A socket that is connected already is used as it is. */
@@ -52,6 +55,8 @@ export interface DialerContext {
   /** TLS sessions to resume, by whom was expected where; undefined if none are. */
   readonly tlsSessions: Recent<TlsSession> | undefined;
   grounds(expect: Expectation): Grounds;
+  /** The connections that were made; they are judged again like accepted ones. */
+  readonly sessions: SessionTable;
   readonly onEvent: TlsEventListener;
 }
 
@@ -123,6 +128,12 @@ export async function dial(
     throw refusalError(refused ?? refusal("UNKNOWN_FAILURE"));
   }
   const { peer, presented } = verdict;
+  const rejudge = (): Refusal | undefined => {
+    const again = judgePresented(presented, peer, context.grounds(expect));
+    return again.ok ? undefined : again.refusal;
+  };
+  const expiresAt = expiryOf(peer.chain);
+  context.sessions.enter({ socket, peer, remoteAddress, rejudge, expiresAt }, () => inUse);
   socket.on("session", (ticket: Buffer) => {
     context.tlsSessions?.put(sessionKey, { ticket, presented });
   });
@@ -183,6 +194,9 @@ function handshake(
     socket.once("close", () => end(refusal("PEER_CONNECTION_CLOSED", { by: "peer" })));
   });
 }
+
+/** Whether calls are in flight is not known here: it is taken for granted, so that they have their grace. */
+const inUse: LiveProtocol = { drain() {}, activity: () => ({ callsInFlight: 1 }) };
 
 /** Errors of a socket are told by its close; without a listener they would end the process. */
 function ignore(): void {}

@@ -33,9 +33,10 @@ export type TlsEvent =
     }
   /** Our own certificate has a third of its life left, or less; told again as the end comes nearer. */
   | { readonly type: "identity-expiring"; readonly expiresAt: Date; readonly remainingMs: number }
-  /** A live session would no longer be admitted: it starts no call, and is cut. */
+  /** A live session would no longer be admitted: it starts no call, and is cut. Accepted is "server". */
   | {
       readonly type: "session-cut";
+      readonly side: "server" | "client";
       readonly refusal: Refusal;
       readonly peer: VerifiedPeer | undefined;
       readonly remoteAddress: string;

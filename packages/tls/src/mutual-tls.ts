@@ -56,7 +56,8 @@ export interface MutualTlsOptions extends ProtocolOptions {
   readonly onEvent?: TlsEventListener;
   readonly limits?: ListenerLimits;
   /**
-   * How long calls in flight may go on when their session is cut for another reason than revocation.
+   * How long calls in flight may go on when their session, accepted or dialled, is cut for another reason than
+   * revocation.
    * Default 10,000, at most 60,000.
    */
   readonly graceMs?: number;
@@ -90,7 +91,12 @@ export interface MutualTls extends HttpAdapters {
    * @throws TypeError if no proxy is named.
    */
   forwardedPeers(options: ForwardedPeersOptions): ForwardedPeers;
-  /** @throws TlsError DIAL_FAILED, REFUSED, CLOSED */
+  /**
+   * The connection is judged again when trust, revocation or the clock change, as long as the runtime lives: one
+   * whose server would be refused now ends with a TlsError REFUSED, after its grace, or at once if it is revoked.
+   *
+   * @throws TlsError DIAL_FAILED, REFUSED, CLOSED
+   */
   dial(address: DialAddress, options?: DialOptions): Promise<Dialled>;
   /** The accepted connections that are alive. */
   sessions(): SessionInfo[];
@@ -137,11 +143,9 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
     },
     onEvent,
   });
-  const sessions = createSessionTable({
-    onEvent,
-    now,
-    graceMs: Math.min(options.graceMs ?? 10_000, 60_000),
-  });
+  const graceMs = Math.min(options.graceMs ?? 10_000, 60_000);
+  const sessions = createSessionTable({ side: "server", onEvent, now, graceMs });
+  const dialled = createSessionTable({ side: "client", onEvent, now, graceMs });
   const signatures = createVerifiedSignatures();
   const certificates = createCertificateCache();
   // About 6 kB each. Without resumption they only save a second reading of who comes again.
@@ -186,6 +190,7 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
   function groundsChanged(): void {
     generation++;
     sessions.regrade();
+    dialled.regrade();
     for (const changed of groundsListeners) changed();
   }
 
@@ -262,6 +267,7 @@ export async function createMutualTls(options: MutualTlsOptions): Promise<Mutual
         tlsSessions: options.resumption === true ? tlsSessions : undefined,
         trust: () => trust.current,
         grounds: (expect) => grounds({ side: "client", expect }),
+        sessions: dialled,
         onEvent,
       });
     },

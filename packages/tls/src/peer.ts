@@ -90,6 +90,11 @@ export function describeCertificate(path: readonly Certificate[]): PeerCertifica
   };
 }
 
+/** When a path ends: with the first of its certificates. */
+export function expiryOf(chain: readonly Certificate[]): Date {
+  return new Date(Math.min(...chain.map(({ notAfter }) => notAfter.getTime())));
+}
+
 function attributesOf(certificate: Certificate, type: string): readonly string[] {
   return certificate.subject.attributes
     .filter((attribute) => attribute.type === type)

@@ -3,6 +3,7 @@ import type { TLSSocket } from "node:tls";
 import type { TlsEventListener } from "./events.ts";
 import type { Grounds } from "./grounds.ts";
 import type { OpensslVerdict } from "./openssl-verdict.ts";
+import { expiryOf } from "./peer.ts";
 import type { Protocol } from "./protocol.ts";
 import { refusal } from "./refusal.ts";
 import type { Refusal } from "./refusal.ts";
@@ -170,10 +171,6 @@ function createNotices(): { take(who: string, socket: TLSSocket): boolean } {
       return true;
     },
   };
-}
-
-function expiryOf(chain: readonly { readonly notAfter: Date }[]): Date {
-  return new Date(Math.min(...chain.map(({ notAfter }) => notAfter.getTime())));
 }
 
 const MAX_HELD = 64;

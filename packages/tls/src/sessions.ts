@@ -1,5 +1,6 @@
 import type { TLSSocket } from "node:tls";
 
+import { refusalError } from "./errors.ts";
 import type { TlsEventListener } from "./events.ts";
 import type { VerifiedPeer } from "./peer.ts";
 import type { DrainReason, LiveProtocol, Session } from "./protocol.ts";
@@ -48,6 +49,8 @@ export interface SessionTable {
 }
 
 export interface SessionTableOptions {
+  /** Whether the sessions were accepted, or dialled. */
+  readonly side: "server" | "client";
   readonly onEvent: TlsEventListener;
   readonly now: () => Date;
   /** How long calls in flight may go on when a session is cut for another reason than revocation. */
@@ -59,10 +62,16 @@ interface Entry extends Entrant {
   readonly since: Date;
   generation: number;
   live: LiveProtocol | undefined;
-  cut: boolean;
+  /** Why it is cut, once it is. */
+  cut: Refusal | undefined;
 }
 
-export function createSessionTable({ onEvent, now, graceMs }: SessionTableOptions): SessionTable {
+export function createSessionTable({
+  side,
+  onEvent,
+  now,
+  graceMs,
+}: SessionTableOptions): SessionTable {
   const entries = new Set<Entry>();
   const perIdentity = new Map<string, number>();
   let generation = 0;
@@ -78,13 +87,13 @@ export function createSessionTable({ onEvent, now, graceMs }: SessionTableOption
       since: now(),
       generation,
       live: undefined,
-      cut: false,
+      cut: undefined,
     };
     entries.add(entry);
     const identity = entrant.peer?.identity;
     if (identity !== undefined) perIdentity.set(identity, (perIdentity.get(identity) ?? 0) + 1);
     entrant.socket.once("close", () => leave(entry));
-    entry.live = accept({ id: entry.id, admitted: () => !entry.cut && stands(entry) });
+    entry.live = accept({ id: entry.id, admitted: () => entry.cut === undefined && stands(entry) });
     armExpiry();
   }
 
@@ -108,9 +117,10 @@ export function createSessionTable({ onEvent, now, graceMs }: SessionTableOption
   }
 
   function cut(entry: Entry, refusal: Refusal): void {
-    if (entry.cut) return;
-    entry.cut = true;
-    onEvent({ type: "session-cut", refusal, peer: entry.peer, remoteAddress: entry.remoteAddress });
+    if (entry.cut !== undefined) return;
+    entry.cut = refusal;
+    const { peer, remoteAddress } = entry;
+    onEvent({ type: "session-cut", side, refusal, peer, remoteAddress });
     entry.live?.drain({ kind: "refused", refusal });
     const callsInFlight = entry.live?.activity().callsInFlight ?? 0;
     const delayMs =
@@ -128,7 +138,8 @@ export function createSessionTable({ onEvent, now, graceMs }: SessionTableOption
     let left = ENDED_AT_ONCE;
     for (const entry of ending) {
       ending.delete(entry);
-      entry.socket.destroy();
+      // Whoever uses a dialled socket learns why it ends.
+      entry.socket.destroy(side === "client" && entry.cut ? refusalError(entry.cut) : undefined);
       if (--left === 0) break;
     }
     if (ending.size > 0) setImmediate(endSome);
@@ -146,7 +157,7 @@ export function createSessionTable({ onEvent, now, graceMs }: SessionTableOption
   function pass(rest: Iterator<Entry>, passGeneration: number): void {
     const until = performance.now() + SLICE_MS;
     for (let next = rest.next(); next.done !== true; next = rest.next()) {
-      if (!next.value.cut) stands(next.value);
+      if (next.value.cut === undefined) stands(next.value);
       if (performance.now() > until) {
         setImmediate(pass, rest, passGeneration);
         return;
@@ -162,7 +173,7 @@ export function createSessionTable({ onEvent, now, graceMs }: SessionTableOption
     expiryTimer = setInterval(() => {
       const time = now();
       for (const entry of entries) {
-        if (entry.expiresAt === undefined || entry.cut || entry.expiresAt >= time) continue;
+        if (entry.cut !== undefined || !hasEnded(entry, time)) continue;
         entry.generation = -1;
         stands(entry);
       }
@@ -192,6 +203,10 @@ export function createSessionTable({ onEvent, now, graceMs }: SessionTableOption
       expiryTimer = undefined;
     },
   };
+}
+
+function hasEnded({ expiresAt }: Entry, now: Date): boolean {
+  return expiresAt !== undefined && expiresAt < now;
 }
 
 function describe(entry: Entry): SessionInfo {

@@ -124,7 +124,7 @@ export async function flood(
  * one where the flood burns all the CPU there is. Nothing is left in memory.
  */
 export function assertServed(
-  { floodedMs, heapGrowthBytes, connections }: Flooded,
+  { floodedMs, heapGrowthBytes, rssGrowthBytes, connections }: Flooded,
   { heapBytes, percent = 100 }: { heapBytes: number; percent?: number },
 ): void {
   assert.ok(floodedMs.length > 0);
@@ -133,6 +133,11 @@ export function assertServed(
   assert.ok(
     heapGrowthBytes < heapBytes,
     `${heapGrowthBytes} bytes of heap more after ${connections} connections`,
+  );
+  // Generous: allocators keep what they have been given, and 100 connections at a time need 10 MiB.
+  assert.ok(
+    rssGrowthBytes < RSS_BYTES,
+    `${rssGrowthBytes} bytes resident more after ${connections} connections`,
   );
 }
 
@@ -177,5 +182,6 @@ function percentile(values: readonly number[], percent: number): string {
 }
 
 const CALL_EVERY_MS = 30;
+const RSS_BYTES = 96 * 1024 * 1024;
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
