@@ -426,6 +426,51 @@ test("S51: accounts of one source, orders of one account and what is pending are
   assert.equal(hourly.headers["retry-after"], "900");
 });
 
+test("accounts that are made, change their key or end are recorded, and refusals once a second", async (context) => {
+  const recorded: Record<string, unknown>[] = [];
+  let full = false;
+  const audit = {
+    async append(_kind: string, fields: Record<string, unknown>) {
+      if (full) throw new Error("the disk is full");
+      recorded.push(fields);
+      return { chain: "test", seq: recorded.length };
+    },
+  };
+  const server = await temporaryAcme(context, { audit });
+  const external = await externalAccount(server);
+  const client = server.client();
+  await client.register(external);
+  const next = generateKeyPair();
+  const payload = signJws(next.privateKey, {
+    header: { jwk: jwkOf(next.publicKey), url: keyChange },
+    payload: { account: client.kid, oldKey: jwkOf(client.keys.publicKey) },
+  });
+  await client.post(keyChange, payload);
+  client.keys = next;
+  const refused = { identifiers: [{ type: "dns", value: "other.example" }] };
+  for (let count = 0; count < 3; count++) await client.post(`${acmeUrl}/new-order`, refused);
+  await client.post(`${acmeUrl}/new-order`, {}); // a mistake, and no decision
+  server.clock.now = new Date(server.clock.now.getTime() + 1_000);
+  await client.post(`${acmeUrl}/new-order`, refused);
+  await client.post(String(client.kid), { status: "deactivated" });
+  assert.deepEqual(
+    recorded.map(({ action, outcome, code }) => [action, outcome, code]),
+    [
+      ["acme-create-account", "done", undefined],
+      ["acme-change-key", "done", undefined],
+      ["acme", "refused", "ACME_rejectedIdentifier"],
+      ["acme", "refused", "ACME_rejectedIdentifier"],
+      ["acme-deactivate-account", "done", undefined],
+    ],
+  );
+  assert.equal(recorded[0]?.["externalAccount"], external.keyId);
+
+  full = true;
+  const other = await server.client().register(await externalAccount(server));
+  assert.equal(problem(other), "serverInternal 500");
+  assert.equal(other.headers.location, undefined);
+});
+
 /** An order that waits to be finalized, its control shown by DNS. */
 async function readyOrder(
   server: TestAcme,

@@ -25,8 +25,10 @@ export async function newAccount(context: AcmeContext, request: KeyRequest): Pro
   }
   takeFrom(context.limits.accountsOfSource, request.source);
   const account = await create(context, { request, payload, thumbprint });
-  const { id, body } = account;
-  context.onEvent({ type: "account-created", account: id, externalAccount: body.externalAccount });
+  const { externalAccount } = account.body;
+  const made = { account: account.id, externalAccount };
+  await context.acts.done({ action: "acme-create-account", ...made });
+  context.onEvent({ type: "account-created", ...made });
   return answer(context, { account, status: 201 });
 }
 
@@ -53,7 +55,10 @@ export async function updateAccount(
         : new Date(context.clock().getTime() + deactivatedKeptMs),
   }));
   if (status !== undefined) {
-    context.onEvent({ type: "account-deactivated", account: request.account.id });
+    const { externalAccount } = changed.body;
+    const ended = { account: changed.id, externalAccount };
+    await context.acts.done({ action: "acme-deactivate-account", ...ended });
+    context.onEvent({ type: "account-deactivated", account: changed.id });
   }
   return answer(context, { account: changed, status: 200 });
 }
@@ -101,6 +106,8 @@ export async function changeKey(
     await addRecord(records, "account-key", keyRecord(next, after));
     return next;
   });
+  const { externalAccount } = changed.body;
+  await context.acts.done({ action: "acme-change-key", account: changed.id, externalAccount });
   return answer(context, { account: changed, status: 200 });
 }
 

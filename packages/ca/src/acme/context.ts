@@ -1,6 +1,7 @@
 import type { Authority } from "../authority.ts";
 import type { Store } from "../store/store.ts";
 import type { AccountJwk } from "./account-key.ts";
+import type { Acts } from "./acts.ts";
 import type { ChallengeType } from "./challenge.ts";
 import type { AcmeEvent } from "./events.ts";
 import type { Nonces } from "./nonces.ts";
@@ -23,6 +24,7 @@ export interface AcmeContext {
   readonly challenges: readonly ChallengeType[];
   readonly validations: Validations;
   readonly limits: AcmeRateLimits;
+  readonly acts: Acts;
   readonly clock: () => Date;
   readonly onEvent: (event: AcmeEvent) => void;
 }

@@ -1,9 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { certificatesToPem } from "@handfast/x509";
+import type { AuditTrail } from "../audit.ts";
 import type { Authority } from "../authority.ts";
 import { CaError } from "../errors.ts";
 import type { KeyStore } from "../keys.ts";
 import type { Store } from "../store/store.ts";
+import { createActs } from "./acts.ts";
 import { takeFrom } from "./authenticate.ts";
 import { challengeTypes } from "./challenge.ts";
 import type { ChallengeType } from "./challenge.ts";
@@ -45,6 +47,8 @@ export interface AcmeOptions {
   /** How names are resolved and addresses connected to; this machine's network if not given. */
   readonly network?: AcmeNetwork;
   readonly limits?: Partial<AcmeLimits>;
+  /** Told of each account that is made, ended or changes its key, and of each refusal. */
+  readonly audit?: AuditTrail;
   readonly clock?: () => Date;
   /** For logs and metrics; it must not throw. */
   readonly onEvent?: (event: AcmeEvent) => void;
@@ -89,15 +93,7 @@ export async function createAcme(options: AcmeOptions): Promise<Acme> {
     async handle(request, response): Promise<void> {
       const source = sourceKey(request.socket.remoteAddress);
       const always: Record<string, string> = { Link: `<${urls.to("directory")}>;rel="index"` };
-      let answer: AcmeAnswer;
-      try {
-        takeFrom(limits.requestsOfSource, source);
-        answer = await answerTo(context, request, source);
-      } catch (error) {
-        const problem = asProblem(error, onEvent);
-        onEvent({ type: "refused", problem: problem.type, detail: problem.message, source });
-        answer = answerProblem(problem);
-      }
+      const answer = await answered(request, source);
       const { pathname } = urls.asked(request.url ?? "");
       if (request.method === "POST" || pathname === urls.to("new-nonce")) {
         always["Replay-Nonce"] = nonces.create();
@@ -106,6 +102,27 @@ export async function createAcme(options: AcmeOptions): Promise<Acme> {
     },
     close: () => context.validations.close(),
   };
+
+  async function answered(request: IncomingMessage, source: string): Promise<AcmeAnswer> {
+    try {
+      takeFrom(limits.requestsOfSource, source);
+      return await answerTo(context, request, source);
+    } catch (error) {
+      return answerProblem(await refuse(error, source));
+    }
+  }
+
+  /** What is not recorded is not said: then it is our own fault, and that is said. */
+  async function refuse(error: unknown, source: string): Promise<AcmeProblem> {
+    let problem = asProblem(error, onEvent);
+    try {
+      await context.acts.refused(problem, source);
+    } catch (fault) {
+      problem = asProblem(fault, onEvent);
+    }
+    onEvent({ type: "refused", problem: problem.type, detail: problem.message, source });
+    return problem;
+  }
 }
 
 async function contextOf(options: AcmeOptions): Promise<AcmeContext> {
@@ -133,6 +150,7 @@ async function contextOf(options: AcmeOptions): Promise<AcmeContext> {
       }),
       context: () => context,
     }),
+    acts: createActs({ audit: options.audit, clock }),
     limits: limitsOf(options.limits ?? {}, clock),
     clock,
     onEvent,

@@ -18,10 +18,12 @@ export async function readBody(request: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = [];
   let length = 0;
   try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
-      length += chunk.length;
+    // Where it is too long, the rest is left, and the connection stays for the answer.
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+      const bytes = chunk as Buffer;
+      length += bytes.length;
       if (length > maxBodyBytes) break;
-      chunks.push(chunk);
+      chunks.push(bytes);
     }
   } catch (cause) {
     throw new AcmeProblem("malformed", "the body did not arrive whole", { cause });

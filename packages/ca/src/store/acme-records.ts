@@ -9,7 +9,7 @@ export interface AcmeRecord {
   readonly id: string;
   /** The account it belongs to, if it does. */
   readonly owner: string | undefined;
-  /** JSON, at most 64 KiB. */
+  /** JSON, at most 256 KiB. */
   readonly body: string;
   readonly createdAt: Date;
   /** From then on it MAY be forgotten; undefined is never. */

@@ -8,7 +8,12 @@ import {
   systemNetwork,
   writeCrls,
 } from "@handfast/ca";
-import type { AuthorityParts, AuthorityService, AuthorityServiceOptions } from "@handfast/ca";
+import type {
+  AuditTrail,
+  AuthorityParts,
+  AuthorityService,
+  AuthorityServiceOptions,
+} from "@handfast/ca";
 import { policyFromFile } from "@handfast/policy";
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
@@ -107,7 +112,9 @@ async function serve(options: ServeOptions, context: Context): Promise<void> {
       counters: metrics.counters,
       clock: context.now,
       ...(admins && { admins }),
-      ...(options.acme === true && { acme: acmeOn(parts, { options, log, context }) }),
+      ...(options.acme === true && {
+        acme: acmeOn(parts, { options, log, context, audit: trail }),
+      }),
       ...reports({ home, log, audit }),
     });
     undo.unshift(() => service.shutdown());
@@ -141,7 +148,12 @@ function listeners({
 
 function acmeOn(
   { authority, store, keys }: AuthorityParts,
-  { options, log, context }: { options: ServeOptions; log: ServiceLog; context: Context },
+  {
+    options,
+    log,
+    context,
+    audit,
+  }: { options: ServeOptions; log: ServiceLog; context: Context; audit: AuditTrail },
 ): NonNullable<AuthorityServiceOptions["acme"]> {
   return (enrolmentUrl) =>
     createAcme({
@@ -151,6 +163,7 @@ function acmeOn(
       url: `${enrolmentUrl}/acme`,
       allowNetworks: options.acmeNetwork ?? [],
       network: systemNetwork({ resolvers: options.acmeResolver ?? [] }),
+      audit,
       clock: context.now,
       onEvent: log.acme,
     });
