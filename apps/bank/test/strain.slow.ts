@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { GrpcError } from "@handfast/grpc";
+import { GrpcError, readRetryInfo } from "@handfast/grpc";
 import type { Client } from "@handfast/grpc";
 import { readStatement } from "../src/client/read-statement.ts";
 import { BankService } from "../src/gen/bank/v1/bank_pb.ts";
@@ -41,6 +41,62 @@ test("ten times overload: the store sheds with OVERLOADED, does not collapse, an
   const { balance } = (await store.account({ owner: aliceId, ...account })) ?? {};
   assert.equal(balance, BigInt(usual.done + strained.done + after.done));
   assert.deepEqual((await store.verify()).faults, []);
+});
+
+test("ten times overload through gRPC: RESOURCE_EXHAUSTED with RetryInfo, no collapse, nothing lost", async (t) => {
+  const served = await serveBank(t, {}, { maxWaiting: 100 });
+  const clients = await Promise.all(
+    Array.from({ length: 10 }, () => served.client(BankService, alice)),
+  );
+  const [first] = clients;
+  assert.ok(first !== undefined);
+  await first.createAccount(change({ ...account, currencyCode: "USD" }));
+  let retryInfos = 0;
+  let turn = 0;
+  const deposit = async (among: readonly Client<typeof BankService>[]): Promise<void> => {
+    const client = among[(turn += 1) % among.length] ?? first;
+    try {
+      await client.deposit(change({ ...account, amount: cents(1n) }));
+    } catch (error) {
+      if (error instanceof GrpcError && readRetryInfo(error) !== undefined) retryInfos += 1;
+      throw error;
+    }
+  };
+  const usual = await rateOf(() => deposit([first]), { callers: 64, ms: 1500 });
+  assert.equal(usual.shed, 0);
+  const strained = await rateOf(() => deposit(clients), { callers: 640, ms: 4000 });
+  const after = await rateOf(() => deposit([first]), { callers: 64, ms: 1500 });
+  t.diagnostic(`usual ${line(usual)}; overloaded ${line(strained)}; afterwards ${line(after)}`);
+  assert.ok(strained.shed > 0, "nothing was shed");
+  assert.equal(retryInfos, strained.shed);
+  assert.ok(strained.perSecond > usual.perSecond / 4);
+  assert.ok(after.perSecond > usual.perSecond / 4);
+  assert.equal(after.shed, 0);
+  const { balance } = await first.getBalance(account);
+  const acknowledged = BigInt(usual.done + strained.done + after.done);
+  assert.equal(balance?.amount?.minorUnits, acknowledged);
+});
+
+test("a full disk through gRPC: UNAVAILABLE for what does not fit, reads go on, what was acknowledged is there", async (t) => {
+  const served = await serveBank(t, {}, { maxPageCount: 60 });
+  const client = await served.client(BankService, alice);
+  await client.createAccount(change({ ...account, currencyCode: "USD" }));
+  let acknowledged = 0n;
+  const fill = async (): Promise<void> => {
+    for (;;) {
+      await client.deposit(change({ ...account, amount: cents(1n), description: text }));
+      acknowledged += 1n;
+    }
+  };
+  await assert.rejects(fill(), { code: "UNAVAILABLE" });
+  assert.ok(acknowledged > 0n);
+  assert.equal((await client.getBalance(account)).balance?.amount?.minorUnits, acknowledged);
+  assert.equal(BigInt((await readStatement(client, "12345")).entries.length), acknowledged);
+  await served.bank.stop();
+  const path = served.settings.DATABASE_URL?.slice("sqlite:".length) ?? "";
+  const { entries, faults } = verifySqlite(path);
+  assert.deepEqual([entries, faults], [2n * acknowledged, []]);
+  t.diagnostic(`full after ${acknowledged} deposits, all of them there, and read meanwhile`);
 });
 
 test("a disk that is full, and then is not: UNAVAILABLE with nothing changed, then as before", async (t) => {
@@ -154,7 +210,7 @@ async function rateOf(
         await call();
         done += 1;
       } catch (error) {
-        if (codeOf(error) !== "OVERLOADED") throw error;
+        if (!shedCodes.has(codeOf(error))) throw error;
         shed += 1;
         await new Promise((resolve) => setTimeout(resolve, 1000));
       }
@@ -189,3 +245,6 @@ function codeOf(error: unknown): string {
   if (error instanceof GrpcError) return error.code;
   return error instanceof Error && "code" in error ? String(error.code) : String(error);
 }
+
+/** Of the store, and of a call. */
+const shedCodes: ReadonlySet<string> = new Set(["OVERLOADED", "RESOURCE_EXHAUSTED"]);

@@ -11,6 +11,7 @@ import { createTellerService } from "../service/teller-service.ts";
 import { databasePlace } from "../settings.ts";
 import type { DatabasePlace, Settings } from "../settings.ts";
 import { createSqliteStore } from "../store/sqlite.ts";
+import type { SqliteStoreOptions } from "../store/sqlite.ts";
 import type { FailPoint } from "../store/sqlite-worker.ts";
 import type { BankMode, BankStore } from "../store/store.ts";
 import { workloadIdentity } from "../workload-identity.ts";
@@ -37,6 +38,8 @@ interface StartOptions {
   readonly log: Log;
   /** For tests of recovery: the process dies by SIGKILL there. */
   readonly failPoint?: FailPoint;
+  /** For tests of overload and of a full disk, on SQLite. */
+  readonly storeLimits?: Pick<SqliteStoreOptions, "maxWaiting" | "maxPageCount">;
 }
 
 /**
@@ -44,7 +47,8 @@ interface StartOptions {
  *
  * @throws BankError, TlsError or PolicyError, each with a hint
  */
-export async function startBank({ settings, log, failPoint }: StartOptions): Promise<RunningBank> {
+export async function startBank(options: StartOptions): Promise<RunningBank> {
+  const { settings, log } = options;
   const place = databasePlace(settings);
   const rateLimit = parseRateLimit(settings.RATE_LIMIT);
   const healthAddress = parseAddress("HEALTH_ADDRESS", settings.HEALTH_ADDRESS);
@@ -72,7 +76,7 @@ export async function startBank({ settings, log, failPoint }: StartOptions): Pro
       }
     }
     const mode: BankMode = transport.mode === "mutual-tls" ? "mtls" : "plaintext";
-    const store = await openStore(place, { mode, failPoint });
+    const store = await openStore(place, { mode, options });
     undo.unshift(() => store.close());
     const stopping = new AbortController();
     const bank = createBank({ store, mode, stopping: stopping.signal });
@@ -119,11 +123,12 @@ function nameOf(place: DatabasePlace): string {
 
 async function openStore(
   place: DatabasePlace,
-  { mode, failPoint }: { mode: BankMode; failPoint: FailPoint | undefined },
+  { mode, options }: { mode: BankMode; options: StartOptions },
 ): Promise<BankStore> {
   if (place.kind === "sqlite") {
-    const { path } = place;
-    return createSqliteStore({ path, mode, ...(failPoint === undefined ? {} : { failPoint }) });
+    const { failPoint, storeLimits } = options;
+    const forTests = { ...storeLimits, ...(failPoint !== undefined && { failPoint }) };
+    return createSqliteStore({ path: place.path, mode, ...forTests });
   }
   // Here, so that a bank on SQLite does not load the client of another database.
   const { createPostgresStore } = await import("../store/postgres.ts");

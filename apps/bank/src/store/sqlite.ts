@@ -12,7 +12,7 @@ import type { FailPoint, WorkerReply, WorkerRequest, WorkerRole } from "./sqlite
 import type { BankMode, BankStore, Command, EntryRange, Outcome, Verification } from "./store.ts";
 
 /** How a SQLite store is opened. */
-interface SqliteStoreOptions {
+export interface SqliteStoreOptions {
   /** The database file; made with mode 0600 if it is not there. Its folder must exist. */
   readonly path: string;
   readonly mode: BankMode;

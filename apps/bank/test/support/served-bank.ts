@@ -55,10 +55,14 @@ export interface ServedBank {
 }
 
 /** Starts a bank on a free port of 127.0.0.1 with files in a folder of the test's own. */
-export async function serveBank(t: TestContext, settings: Settings = {}): Promise<ServedBank> {
+export async function serveBank(
+  t: TestContext,
+  settings: Settings = {},
+  storeLimits: Parameters<typeof startBank>[0]["storeLimits"] = {},
+): Promise<ServedBank> {
   const log = createKeptLog();
   const all = { ...bankFiles(t), ...settings };
-  const bank = await startBank({ settings: all, log });
+  const bank = await startBank({ settings: all, log, storeLimits });
   t.after(() => bank.stop());
   return {
     bank,
