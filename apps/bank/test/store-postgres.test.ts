@@ -8,7 +8,7 @@ import type { BankStore } from "../src/store/store.ts";
 import { alice, depositCommand, openCommand } from "./support/commands.ts";
 import { transferCommand, withdrawalCommand } from "./support/commands.ts";
 import { continueReleased, releasedDatabases } from "./support/released.ts";
-import { startPostgres } from "./support/postgres.ts";
+import { startPostgres } from "../../../test/support/postgres.ts";
 import { testStoreContract } from "./support/store-contract.ts";
 import { compareWithModel } from "./support/store-model.ts";
 

@@ -5,7 +5,7 @@ import { randomInt } from "node:crypto";
 import { test } from "node:test";
 import { verifyPostgres } from "../src/store/postgres.ts";
 import { goneAndBack } from "./support/gone-and-back.ts";
-import { startPostgres } from "./support/postgres.ts";
+import { startPostgres } from "../../../test/support/postgres.ts";
 import { checkHistory } from "./workload/check.ts";
 import { createInstances } from "./workload/instances.ts";
 import { runOn, workloadSettings } from "./workload/run.ts";

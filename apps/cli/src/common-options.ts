@@ -1,3 +1,4 @@
+import { keyAlgorithms } from "@handfast/x509";
 import { Option } from "commander";
 import type { Command } from "commander";
 
@@ -26,17 +27,7 @@ export function withPassphraseOption(command: Command): Command {
 
 /** `--key-algorithm`, with what there is to choose from. */
 export function keyAlgorithmOption(description: string): Option {
-  return new Option("--key-algorithm <name>", description).choices([
-    "ecdsa-p256",
-    "ecdsa-p384",
-    "ed25519",
-    "rsa-2048",
-    "rsa-3072",
-    "rsa-4096",
-    "ml-dsa-44",
-    "ml-dsa-65",
-    "ml-dsa-87",
-  ]);
+  return new Option("--key-algorithm <name>", description).choices(keyAlgorithms);
 }
 
 /** For options that may be given several times. */

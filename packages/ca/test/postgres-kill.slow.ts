@@ -1,7 +1,7 @@
 // Two instances under load and one killed, again and again; the default suite does it once.
 import { test } from "node:test";
 import { killOneOfTwo } from "./support/kill-one-of-two.ts";
-import { startPostgres } from "./support/postgres.ts";
+import { startPostgres } from "../../../test/support/postgres.ts";
 
 const postgres = await startPostgres();
 

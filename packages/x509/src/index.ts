@@ -44,6 +44,7 @@ export {
 } from "./private-key-info.ts";
 export type { MlDsaPrivateKey } from "./ml-dsa.ts";
 export {
+  keyAlgorithms,
   parsePublicKeyInfo,
   type KeyAlgorithm,
   type PublicKeyInfo,

@@ -4,16 +4,20 @@ import { X509Error } from "./errors.ts";
 import { OID } from "./oid.ts";
 
 /** The key algorithms this package makes keys for. */
-export type KeyAlgorithm =
-  | "ecdsa-p256"
-  | "ecdsa-p384"
-  | "ed25519"
-  | "rsa-2048"
-  | "rsa-3072"
-  | "rsa-4096"
-  | "ml-dsa-44"
-  | "ml-dsa-65"
-  | "ml-dsa-87";
+export type KeyAlgorithm = (typeof keyAlgorithms)[number];
+
+/** All of them. */
+export const keyAlgorithms = [
+  "ecdsa-p256",
+  "ecdsa-p384",
+  "ed25519",
+  "rsa-2048",
+  "rsa-3072",
+  "rsa-4096",
+  "ml-dsa-44",
+  "ml-dsa-65",
+  "ml-dsa-87",
+] as const;
 
 /** What kind of key a certificate holds; `unknown` kinds can be read and not used. */
 export type PublicKeyKind =

@@ -1,3 +1,4 @@
+import { keyAlgorithms } from "@handfast/x509";
 import type { KeyAlgorithm } from "@handfast/x509";
 import { CaError } from "../errors.ts";
 import type { FileAccess } from "./place.ts";
@@ -168,9 +169,9 @@ function modeOf(text: string, where: string): number {
 }
 
 function algorithmOf(text: string | undefined, where: string): KeyAlgorithm | undefined {
-  const known = algorithms.find((name) => name === text);
+  const known = keyAlgorithms.find((name) => name === text);
   if (text === undefined || known !== undefined) return known;
-  throw misconfigured(where, `must be one of ${algorithms.join(", ")}`);
+  throw misconfigured(where, `must be one of ${keyAlgorithms.join(", ")}`);
 }
 
 interface Kinds {
@@ -248,14 +249,3 @@ function misconfigured(where: string, problem: string): CaError {
 }
 
 const signals = ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"] as const;
-const algorithms: readonly KeyAlgorithm[] = [
-  "ecdsa-p256",
-  "ecdsa-p384",
-  "ed25519",
-  "rsa-2048",
-  "rsa-3072",
-  "rsa-4096",
-  "ml-dsa-44",
-  "ml-dsa-65",
-  "ml-dsa-87",
-];

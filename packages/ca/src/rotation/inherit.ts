@@ -1,3 +1,4 @@
+import { keyAlgorithms } from "@handfast/x509";
 import type {
   Certificate,
   KeyAlgorithm,
@@ -11,7 +12,7 @@ import { CaError } from "../errors.ts";
 export function keyAlgorithmOf({ publicKeyInfo, subject }: Certificate): KeyAlgorithm {
   const { kind, modulusBits } = publicKeyInfo;
   const name = kind === "rsa" ? `rsa-${modulusBits}` : kind;
-  const algorithm = algorithms.find((one) => one === name);
+  const algorithm = keyAlgorithms.find((one) => one === name);
   if (algorithm !== undefined) return algorithm;
   throw new CaError(
     "ROTATION_REFUSED",
@@ -56,15 +57,3 @@ function rangeOf({ address, mask }: { address: Uint8Array; mask: Uint8Array }): 
   const groups = Buffer.from(address).toString("hex").match(/.{4}/g) ?? [];
   return `${groups.join(":")}/${bits}`;
 }
-
-const algorithms: readonly KeyAlgorithm[] = [
-  "ecdsa-p256",
-  "ecdsa-p384",
-  "ed25519",
-  "rsa-2048",
-  "rsa-3072",
-  "rsa-4096",
-  "ml-dsa-44",
-  "ml-dsa-65",
-  "ml-dsa-87",
-];

@@ -31,7 +31,7 @@ export async function startPostgres(): Promise<TestPostgres> {
     const server = new EmbeddedPostgres({
       databaseDir: join(folder, "data"),
       port,
-      user: "authority",
+      user: "handfast",
       password: "test",
       persistent: true,
       createPostgresUser: true,
@@ -52,8 +52,8 @@ export async function startPostgres(): Promise<TestPostgres> {
       start: () => server.start(),
       async database() {
         made += 1;
-        await server.createDatabase(`authority_${made}`);
-        return `postgres://authority:test@127.0.0.1:${port}/authority_${made}`;
+        await server.createDatabase(`handfast_${made}`);
+        return `postgres://handfast:test@127.0.0.1:${port}/handfast_${made}`;
       },
     };
   } catch (error) {
