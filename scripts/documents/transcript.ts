@@ -27,7 +27,7 @@ export interface Told {
 /**
  * Runs a document: its `file=` blocks are written, its `console` blocks run, in order, in a fresh folder that is
  * the HOME too. `$ handfast …` runs in this process, all else in a shell; `$ … &` runs on until the
- * document has ended and is waited for until it has said as many lines as the document shows. Commands of a block
+ * document has ended (or `$ kill %?SCRIPT`) and is waited for until it has said as many lines as the document shows. Commands of a block
  * marked `eventually` are repeated for a few seconds until they say what is shown. Port 8443 stands for one that is
  * free.
  */
@@ -90,14 +90,14 @@ async function runBlock({ text, line, attributes }: Block, running: Running): Pr
     const words = outward(command.slice(2), running.place);
     let said = words.endsWith(" &")
       ? await begin(words.slice(0, -2), { ...running, lines: shown.length })
-      : await finish(words, running.place);
+      : await finish(words, running);
     // What takes effect elsewhere takes a moment.
     const until = attributes["eventually"] === undefined ? 0 : performance.now() + PATIENCE_MS;
     while (
       steady(inward(said, running.place)) !== steady(shownText(shown)) &&
       performance.now() < until
     ) {
-      said = await finish(words, running.place);
+      said = await finish(words, running);
     }
     out.push(`${command}\n${inward(said, running.place)}`);
   }
@@ -109,9 +109,22 @@ function shownText(lines: readonly string[]): string {
 }
 
 /** Runs a command to its end; stdout and stderr as they came. */
-async function finish(words: string, place: Place): Promise<string> {
+async function finish(words: string, running: Running): Promise<string> {
+  const { place } = running;
+  const [, job] = /^kill %\?(\S+)$/.exec(words) ?? [];
+  if (job !== undefined) return endJob(job, running);
   const simple = /^handfast [\w ./:@=-]+$/.test(words);
   return simple ? callHandfast(words.split(" ").slice(1), place) : shell(words, place);
+}
+
+/** Ends what was begun by that script, and waits until it has. */
+async function endJob(job: string, { children }: Running): Promise<string> {
+  const child = children.find(({ spawnargs }) => spawnargs.join(" ").includes(job));
+  if (child === undefined) throw new Error(`no job runs ${job}`);
+  const ended = new Promise((done) => child.once("exit", done));
+  child.kill("SIGKILL");
+  await ended;
+  return "";
 }
 
 async function callHandfast(words: readonly string[], place: Place): Promise<string> {
@@ -225,5 +238,5 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-const PATIENCE_MS = 5_000;
-const TIMEOUT_MS = 20_000;
+const PATIENCE_MS = 15_000;
+const TIMEOUT_MS = 60_000;
