@@ -203,6 +203,8 @@ function start(words: string, { folder, home }: Place): ChildProcess {
       HOME: folder,
       HANDFAST_HOME: home,
       NODE_OPTIONS: "--conditions=@handfast/source",
+      // The sources are compiled once for all programs, not once for each.
+      NODE_COMPILE_CACHE: resolve(import.meta.dirname, "../../node_modules/.cache/documents"),
     },
   });
 }
