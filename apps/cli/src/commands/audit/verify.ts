@@ -37,7 +37,7 @@ async function verify(
   if (options.json === true) output.json(found);
   else report(found, { file, output });
   if (found.problem !== undefined) {
-    output.note(`error: ${found.problem.file}: ${found.problem.message}`);
+    output.note(`error: ${found.problem.message}`);
     output.note("hint: keep the files as they are, and compare them with a backup and with heads");
   }
   if (!found.ok) throw new AnsweredNo();
