@@ -252,6 +252,43 @@ test("a runtime that admits nobody still dials", async () => {
   assert.equal((await alice.client.connect()).health, "SERVING");
 });
 
+for (const [bundle, broken] of [
+  ["empty", ""],
+  ["blank", " \n\t\n"],
+  ["truncated", authority.bundlePem.slice(0, -40)],
+] as const) {
+  test(`S16: a bundle that turns ${bundle} lets neither server nor client take a stranger`, async () => {
+    let text = authority.bundlePem;
+    const trust = {
+      description: "changing",
+      read: () => Promise.resolve([{ bundle: text }]),
+    };
+    const foreigner = { identity: stranger.issue({ name: "localhost" }) };
+    const trusting = { trust: trustFromMemory(authority.bundlePem + stranger.bundlePem) };
+    await using bank = await serve({ tlsOptions: { trust } });
+    await using elsewhere = await serve({ ...foreigner, tlsOptions: trusting });
+    await using alice = await dial(elsewhere.target, { tlsOptions: { trust } });
+    await using mallory = await dial(bank.target, { ...foreigner, tlsOptions: trusting });
+    text = broken;
+    for (const { mtls } of [bank.tls, alice.tls]) {
+      assert.equal(typeof (await mtls.reload()).trust, "object", "the last good bundle is kept");
+    }
+    for (const [client, by] of [
+      [mallory.client, "peer"],
+      [alice.client, "us"],
+    ] as const) {
+      const error = await failure(client.connect({ timeoutMs: 5_000 }));
+      assert.ok(error instanceof GrpcError);
+      assert.deepEqual(
+        [error.refusal?.code, error.refusal?.by],
+        ["CERTIFICATE_AUTHORITY_INVALID", by],
+      );
+    }
+    await using friend = await dial(bank.target);
+    assert.equal((await friend.client.connect()).health, "SERVING");
+  });
+}
+
 function pemOf(
   identity: TestIdentity,
 ): Pick<TestIdentity, "certificateChainPem" | "privateKeyPem"> {

@@ -29,7 +29,10 @@ export type DialAddress =
 export interface DialOptions {
   /** Whom to expect; by default the host that was dialled, as a server name. A path has no default. */
   readonly expect?: Expectation;
-  /** ALPN names in order of preference; the server must choose one. Default `["h2"]`; empty offers none. */
+  /**
+   * ALPN names in order of preference. Default `["h2"]`; empty offers none. The server must choose one, unless
+   * `http/1.1` is among them: that is what HTTP servers speak that know no ALPN, as our listener takes clients.
+   */
   readonly alpn?: readonly string[];
   /** For the connection and the handshake together. Default 10,000. */
   readonly timeoutMs?: number;
@@ -99,7 +102,8 @@ export async function dial(
   socket.on("error", ignore);
 
   let refused = await handshake(socket, signal, deadline);
-  if (refused === undefined && alpn.length > 0 && socket.alpnProtocol === false) {
+  const mustChoose = alpn.length > 0 && !alpn.includes("http/1.1");
+  if (refused === undefined && mustChoose && socket.alpnProtocol === false) {
     refused = refusal("NO_APPLICATION_PROTOCOL", {
       message: `the server chose no application protocol: expected ${alpn.join(" or ")}`,
     });

@@ -30,7 +30,10 @@ export type UndiciConnect = (
   callback: (...outcome: [null, TLSSocket] | [Error, null]) => void,
 ) => void;
 
-/** Connects for undici. Fails for `http:` URLs: an agent that has it never speaks plaintext. */
+/**
+ * Connects for undici. Fails for `http:` URLs: an agent that has it never speaks plaintext. A server that knows no
+ * ALPN is taken to speak HTTP/1.1.
+ */
 export function undiciConnect(dial: Dial): UndiciConnect {
   return (target, callback) => {
     if (target.protocol !== "https:") {

@@ -8,6 +8,8 @@ import { createServer as createHttp2Server } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { TestContext } from "node:test";
+import { createServer as createTlsServer } from "node:tls";
 import type { TLSSocket } from "node:tls";
 
 import { createTestAuthority } from "@handfast/x509/testing";
@@ -258,3 +260,35 @@ test("the connection that a client got is the judged one", async () => {
   assert.equal(socket.getProtocol(), "TLSv1.3");
   socket.destroy();
 });
+
+for (const [name, fetch] of Object.entries(httpClients)) {
+  test(`${name} takes a server that knows no ALPN to speak HTTP/1.1`, async (context) => {
+    const port = await withoutAlpn(context);
+    await using alice = await runtime(authority.issue({ name: "alice" }));
+    assert.equal(await fetch(alice.mtls, `https://localhost:${port}/`), "served");
+  });
+}
+
+test("a server that knows no ALPN is not taken to speak HTTP/2", async (context) => {
+  const port = await withoutAlpn(context);
+  await using alice = await runtime(authority.issue({ name: "alice" }));
+  await assert.rejects(
+    alice.mtls.dial({ host: "localhost", port }),
+    (error) => error instanceof TlsError && error.refusal?.code === "NO_APPLICATION_PROTOCOL",
+  );
+});
+
+/** A server on bare TLS, for which there is no ALPN, that answers HTTP/1.1. */
+async function withoutAlpn(context: TestContext): Promise<number> {
+  const { certificateChainPem: cert, privateKeyPem: key } = serverIdentity;
+  const server = createTlsServer({ cert, key, minVersion: "TLSv1.3" }, (socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => {
+      socket.end("HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nserved");
+    });
+  });
+  server.listen(0, "localhost");
+  await once(server, "listening");
+  context.after(() => server.close());
+  return (server.address() as { port: number }).port;
+}

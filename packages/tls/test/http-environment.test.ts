@@ -25,11 +25,14 @@ before(async () => {
 after(() => rm(directory, { recursive: true }));
 
 /** What each adapter, alone, made of a stranger's certificates in such a process. */
-async function tryAll(settings: Record<string, string>): Promise<Record<string, string>> {
+async function tryAll(
+  settings: Record<string, string>,
+  ...bundle: readonly string[]
+): Promise<Record<string, string>> {
   const script = join(import.meta.dirname, "http-alone.ts");
   const { stdout } = await run(
     execPath,
-    ["--conditions=@handfast/source", "--no-warnings", script, directory],
+    ["--conditions=@handfast/source", "--no-warnings", script, directory, ...bundle],
     { env: { PATH: env["PATH"], ...settings } },
   );
   return JSON.parse(stdout) as Record<string, string>;
@@ -47,6 +50,7 @@ const allRefused = {
   "Fastify 5": REFUSED,
   "http2 with streams": REFUSED,
   "http2 with requests": REFUSED,
+  "foreign server": REFUSED,
   "requests served": "0",
 };
 
@@ -57,6 +61,20 @@ for (const [name, settings] of [
   test(`S16, S25: with ${name} each adapter, alone, refuses strangers that Node would take`, async () => {
     const { "Node's defaults": control, ...adapters } = await tryAll(settings());
     assert.equal(control, "served");
+    assert.deepEqual(adapters, allRefused);
+  });
+}
+
+for (const bundle of ["empty", "blank", "truncated"]) {
+  test(`S16: a bundle that turns ${bundle} gives no adapter the roots that Node would fall back to`, async () => {
+    const settings = { NODE_EXTRA_CA_CERTS: path("extra.pem") };
+    const {
+      "Node's defaults": control,
+      "at the start": start,
+      ...adapters
+    } = await tryAll(settings, bundle);
+    assert.equal(control, "served");
+    assert.equal(start, "TRUST_INVALID");
     assert.deepEqual(adapters, allRefused);
   });
 }
