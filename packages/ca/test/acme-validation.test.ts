@@ -12,7 +12,9 @@ import {
   issueCertificate,
 } from "@handfast/x509";
 import { isReachable } from "../src/acme/addresses.ts";
+import { createAcme } from "../src/index.ts";
 import {
+  acmeUrl,
   answerHttp,
   listen,
   listenWith,
@@ -21,6 +23,7 @@ import {
   temporaryAcme,
 } from "./support/acme.ts";
 import type { TestAcme, TestClient } from "./support/acme.ts";
+import { refusal } from "./support/fixtures.ts";
 
 const name = "api.bank.example";
 const everything = [name, ".bank.example", "0.0.0.0/0", "::/0"];
@@ -296,6 +299,18 @@ test("private networks are reached where that is configured, and nothing else is
     ),
     [],
   );
+});
+
+test("private networks are named as networks or addresses, and a server for others does not start", async (context) => {
+  const { authority, store, keys } = await temporaryAcme(context);
+  const start = (network: string) =>
+    createAcme({ authority, store, keys, url: acmeUrl, allowNetworks: [network] });
+  for (const network of ["10.1.0.0/16", "10.1.0.9", "fd00::/8", "fd00::1"]) {
+    await (await start(network)).close();
+  }
+  for (const network of ["10.1.0.0/33", "10.1.0.0/", "10.1", "bank.example", ".example", ""]) {
+    await assert.rejects(start(network), refusal("NAME_REFUSED", /name|network/), network);
+  }
 });
 
 test("dns-01 looks for the digest among the TXT records of _acme-challenge", async (context) => {

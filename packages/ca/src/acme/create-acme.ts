@@ -12,7 +12,7 @@ import type { ChallengeType } from "./challenge.ts";
 import type { AcmeAnswer, AcmeContext } from "./context.ts";
 import type { AcmeEvent } from "./events.ts";
 import { answerProblem, send } from "./http.ts";
-import { readPermittedName } from "./identifier.ts";
+import { readNetwork, readPermittedName } from "./identifier.ts";
 import { systemNetwork } from "./network.ts";
 import type { AcmeNetwork } from "./network.ts";
 import { createNonces } from "./nonces.ts";
@@ -145,7 +145,7 @@ async function contextOf(options: AcmeOptions): Promise<AcmeContext> {
     validations: createValidations({
       validator: createValidator({
         network,
-        allowNetworks: allowNetworks.map(readPermittedName),
+        allowNetworks: allowNetworks.map(readNetwork),
         roots,
       }),
       context: () => context,

@@ -74,6 +74,18 @@ export function readPermittedName(text: string): string {
   );
 }
 
+/**
+ * Reads a network, `10.1.0.0/16`, or one address.
+ *
+ * @throws CaError NAME_REFUSED
+ */
+export function readNetwork(text: string): string {
+  const name = readPermittedName(text);
+  if (isIP(name) !== 0) return `${name}/${isIPv4(name) ? 32 : 128}`;
+  if (name.includes("/")) return name;
+  throw new CaError("NAME_REFUSED", `network ${quoted(text)} must be like 10.1.0.0/16`);
+}
+
 function permits(name: string, { type, value }: Identifier): boolean {
   const isAddress = isIP(name.replace(/\/\d+$/, "")) !== 0;
   if (isAddress !== (type === "ip")) return false;

@@ -36,7 +36,8 @@ export function systemNetwork({
     async texts(name): Promise<readonly string[]> {
       return (await found(resolver.resolveTxt(name))).map((pieces) => pieces.join(""));
     },
-    connect({ address, port, signal }): Promise<Socket> {
+    async connect({ address, port, signal }): Promise<Socket> {
+      signal.throwIfAborted();
       return new Promise((resolve, reject) => {
         const socket = connect({ host: address, port, signal });
         socket.once("connect", () => resolve(socket));

@@ -21,6 +21,7 @@ export interface ValidationTask {
 export interface Validations {
   /** @throws AcmeProblem rateLimited if the account failed too often, or too many are under way */
   requireRoom(account: string): void;
+  /** Begins it, if there is room; what has no room now is begun when its order is next looked at. */
   start(task: ValidationTask): void;
   /** Gives up those under way; their challenges can be tried again. */
   close(): Promise<void>;
@@ -49,7 +50,7 @@ export function createValidations({
     },
     start(task): void {
       const key = `${task.order}/${task.index}`;
-      if (stop.signal.aborted || running.has(key)) return;
+      if (stop.signal.aborted || running.has(key) || running.size >= maxWaiting) return;
       const done = run(task)
         .catch((error: unknown) => context().onEvent({ type: "fault", error }))
         .finally(() => running.delete(key));
