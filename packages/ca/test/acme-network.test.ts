@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
-import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
@@ -40,7 +39,7 @@ async function dnsServer(
   });
   await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
   context.after(() => socket.close());
-  return { address: `127.0.0.1:${(socket.address() as AddressInfo).port}`, asked };
+  return { address: `127.0.0.1:${socket.address().port}`, asked };
 }
 
 test("names are resolved by the resolver that was named, each type of record once", async (context) => {

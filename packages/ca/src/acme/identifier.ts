@@ -83,7 +83,9 @@ export function readNetwork(text: string): string {
   const name = readPermittedName(text);
   if (isIP(name) !== 0) return `${name}/${isIPv4(name) ? 32 : 128}`;
   if (name.includes("/")) return name;
-  throw new CaError("NAME_REFUSED", `network ${quoted(text)} must be like 10.1.0.0/16`);
+  throw new CaError("NAME_REFUSED", `network ${quoted(text)} must be like 10.1.0.0/16`, {
+    hint: "name a network by its first address and the length of its prefix, or one address",
+  });
 }
 
 function permits(name: string, { type, value }: Identifier): boolean {
