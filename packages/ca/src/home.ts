@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { createDirectory, writeFileAtomic } from "@handfast/files";
+import { createDirectory, FilesError, readBounded, writeFileAtomic } from "@handfast/files";
 import { certificatesToPem, encodePem } from "@handfast/x509";
 import { createAuthority } from "./authority.ts";
 import type { Authority, AuthorityOptions } from "./authority.ts";
@@ -11,6 +11,7 @@ import { establishAuthority } from "./establish.ts";
 import type { EstablishedAuthority, EstablishOptions } from "./establish.ts";
 import { keysFromDirectory } from "./keys.ts";
 import type { KeyDirectoryOptions, KeyStore } from "./keys.ts";
+import { openPostgresStore } from "./store/postgres.ts";
 import { openSqliteStore } from "./store/sqlite.ts";
 import type { CrlRecord, Store } from "./store/store.ts";
 
@@ -18,8 +19,10 @@ import type { CrlRecord, Store } from "./store/store.ts";
 export interface AuthorityHome {
   /** Mode 0700; nobody but root and ourselves may be able to write it, nor any folder above. */
   readonly directory: string;
-  /** The inventory. */
+  /** The inventory, if it is in SQLite. */
   readonly store: string;
+  /** Names the database, if the inventory is in PostgreSQL; mode 0600, for it may hold a password. */
+  readonly databaseUrl: string;
   /** What peers trust: the roots, nothing else. */
   readonly bundle: string;
   /** The newest revocation list of each of the authority's keys, as `ISSUER.crl` (PEM). */
@@ -41,7 +44,7 @@ export function authorityHome(home: string): AuthorityHome {
  */
 export async function initAuthorityHome(
   home: string,
-  options: Omit<EstablishOptions, "store" | "keys"> & KeyDirectoryOptions,
+  options: InitAuthorityOptions,
 ): Promise<EstablishedAuthority> {
   const place = authorityHome(home).directory;
   await refuseOccupied(place);
@@ -70,6 +73,16 @@ export async function openAuthorityHome(
   return (await openAuthorityParts(home, options)).authority;
 }
 
+/** What the authority of a home folder is to be. */
+export interface InitAuthorityOptions
+  extends Omit<EstablishOptions, "store" | "keys">, KeyDirectoryOptions {
+  /**
+   * `postgres://…`: keeps the inventory there, for several instances, each with a copy of the folder.
+   * SQLite in the folder if not given.
+   */
+  readonly databaseUrl?: string;
+}
+
 /** How the authority of a home folder is opened. */
 export interface OpenAuthorityOptions
   extends Omit<AuthorityOptions, "store" | "keys">, KeyDirectoryOptions {}
@@ -86,12 +99,13 @@ export async function openAuthorityParts(
   home: string,
   { passphrase, clearKeys, ...rest }: OpenAuthorityOptions = {},
 ): Promise<AuthorityParts> {
-  const { directory, store: path } = authorityHome(home);
+  const paths = authorityHome(home);
+  const { directory } = paths;
   const keys = keysFromDirectory(directory, {
     ...(passphrase && { passphrase }),
     ...(clearKeys && { clearKeys }),
   });
-  const store = openSqliteStore({ path, missing: "fail" });
+  const store = await openStore(paths);
   try {
     return { authority: await createAuthority({ ...rest, store, keys }), store, keys };
   } catch (error) {
@@ -100,10 +114,24 @@ export async function openAuthorityParts(
   }
 }
 
+/** The inventory where the folder says it is. */
+async function openStore({ store: path, databaseUrl }: AuthorityHome): Promise<Store> {
+  let url;
+  try {
+    url = await readBounded(databaseUrl, { maxBytes: 4_096 });
+  } catch (error) {
+    if (!(error instanceof FilesError) || error.code !== "FILE_NOT_FOUND") throw error;
+    return openSqliteStore({ path, missing: "fail" });
+  }
+  const text = Buffer.from(url).toString("utf8").trim();
+  return openPostgresStore({ url: text, missing: "fail" });
+}
+
 function pathsIn(directory: string): AuthorityHome {
   return {
     directory,
     store: join(directory, "authority.db"),
+    databaseUrl: join(directory, "database-url"),
     bundle: join(directory, "handfast-ca.pem"),
     crls: join(directory, "crl"),
   };
@@ -113,12 +141,18 @@ async function build(
   workshop: string,
   options: Parameters<typeof initAuthorityHome>[1],
 ): Promise<EstablishedAuthority> {
-  const { passphrase, ...rest } = options;
+  const { passphrase, databaseUrl, ...rest } = options;
   const paths = pathsIn(workshop);
   await createDirectory(workshop, { trustedDirectory: true });
   const keys = keysFromDirectory(workshop, passphrase === undefined ? {} : { passphrase });
-  const store = openSqliteStore({ path: paths.store, missing: "create" });
+  const store =
+    databaseUrl === undefined
+      ? openSqliteStore({ path: paths.store, missing: "create" })
+      : await openPostgresStore({ url: databaseUrl, missing: "create" });
   try {
+    if (databaseUrl !== undefined) {
+      await writeFileAtomic(paths.databaseUrl, `${databaseUrl}\n`, { trustedDirectory: true });
+    }
     const established = await establishAuthority({ ...rest, store, keys });
     await writeBundle(paths, { roots: [established.root] });
     const { clock } = rest;

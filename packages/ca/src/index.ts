@@ -14,7 +14,12 @@ export {
   writeBundle,
   writeCrls,
 } from "./home.ts";
-export type { AuthorityHome, AuthorityParts, OpenAuthorityOptions } from "./home.ts";
+export type {
+  AuthorityHome,
+  AuthorityParts,
+  InitAuthorityOptions,
+  OpenAuthorityOptions,
+} from "./home.ts";
 export { encodeSpiffeBundle, parseSpiffeBundle } from "./spiffe-bundle.ts";
 export type { FederatedBundle } from "./spiffe-bundle.ts";
 export type { PruneRule } from "./prune.ts";

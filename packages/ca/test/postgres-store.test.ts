@@ -1,12 +1,21 @@
 // The same contract on a real PostgreSQL, and what several instances on one database add to it.
 import assert from "node:assert/strict";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import pg from "pg";
 import { createName, createRequest, generateKeyPair } from "@handfast/x509";
-import { CaError, createAuthority, establishAuthority, openPostgresStore } from "../src/index.ts";
+import {
+  authorityHome,
+  CaError,
+  createAuthority,
+  establishAuthority,
+  initAuthorityHome,
+  openAuthorityHome,
+  openPostgresStore,
+} from "../src/index.ts";
 import type { Store } from "../src/index.ts";
-import { memoryKeys, refusal, requestFor } from "./support/fixtures.ts";
+import { memoryKeys, refusal, requestFor, temporaryFolder } from "./support/fixtures.ts";
 import { killOneOfTwo } from "./support/kill-one-of-two.ts";
 import { startPostgres } from "../../../test/support/postgres.ts";
 import { testStoreContract } from "./support/store-contract.ts";
@@ -111,6 +120,26 @@ if (postgres.skip !== false) {
 
   test("an instance killed under load: no serial number twice, no record lost, no list number twice", async (context) => {
     await killOneOfTwo(context, { url: await database(), acts: 60 });
+  });
+
+  test("a home that names a database is opened by several instances, and its address is kept secret", async (context) => {
+    const home = temporaryFolder(context);
+    const databaseUrl = await database();
+    await initAuthorityHome(home, { trustDomain: "handfast.internal", requester, databaseUrl });
+    const { databaseUrl: path, store } = authorityHome(home);
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    assert.equal(existsSync(store), false);
+    const instances = await Promise.all([openAuthorityHome(home), openAuthorityHome(home)]);
+    context.after(() => Promise.all(instances.map((instance) => instance.close())));
+    const [one, other] = instances;
+    const { certificate } = await one.issue(requestFor("api"));
+    assert.equal((await other.find({ name: "api" }))[0]?.fingerprint, certificate.fingerprint);
+    const elsewhere = temporaryFolder(context);
+    await assert.rejects(
+      initAuthorityHome(elsewhere, { trustDomain: "other.internal", requester, databaseUrl }),
+      refusal("AUTHORITY_EXISTS", /authority of handfast\.internal already/),
+    );
+    assert.deepEqual(readdirSync(elsewhere), []);
   });
 
   test("a connection that breaks in a transaction leaves nothing, and the next transaction has a new one", async (context) => {

@@ -1,4 +1,5 @@
 import { authorityHome, initAuthorityHome } from "@handfast/ca";
+import { readBounded } from "@handfast/files";
 import type { KeyAlgorithm } from "@handfast/x509";
 import type { Command } from "commander";
 import {
@@ -20,6 +21,7 @@ interface InitOptions extends CommonOptions, PassphraseOptions {
   readonly trustDomain: string;
   readonly keyAlgorithm?: KeyAlgorithm;
   readonly encrypt?: true;
+  readonly databaseUrlFile?: string;
   readonly permitDns?: readonly string[];
   readonly permitIp?: readonly string[];
   readonly permitEmail?: readonly string[];
@@ -34,6 +36,10 @@ export function initCommand(program: Command, context: Context): void {
     .addOption(keyAlgorithmOption("of both CA keys (default: ecdsa-p256)"))
     .option("--encrypt", "ask for a passphrase and encrypt the keys with it")
     .option(
+      "--database-url-file <file>",
+      "keep the inventory in PostgreSQL, for several instances: a file with postgres://…",
+    )
+    .option(
       "--permit-dns <domain>",
       "name only this domain and those below it; repeatable",
       collect,
@@ -42,6 +48,12 @@ export function initCommand(program: Command, context: Context): void {
     .option("--permit-email <domain>", "name e-mail addresses of this domain; repeatable", collect)
     .action((options: InitOptions) => init(options, context));
   withPassphraseOption(withHomeOptions(command));
+}
+
+/** From a file, for arguments are seen by everybody on the machine. */
+async function readDatabaseUrl(path: string): Promise<string> {
+  const bytes = await readBounded(path, { maxBytes: 4_096 });
+  return Buffer.from(bytes).toString("utf8").trim();
 }
 
 async function init(options: InitOptions, context: Context): Promise<void> {
@@ -57,6 +69,9 @@ async function init(options: InitOptions, context: Context): Promise<void> {
       email: options.permitEmail ?? [],
     },
     clock: context.now,
+    ...(options.databaseUrlFile !== undefined && {
+      databaseUrl: await readDatabaseUrl(options.databaseUrlFile),
+    }),
     passphrase: async () => passphrase,
     ...(options.keyAlgorithm === undefined ? {} : { keyAlgorithm: options.keyAlgorithm }),
   });

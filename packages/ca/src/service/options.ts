@@ -52,6 +52,8 @@ export interface AuthorityServiceOptions {
   readonly crlRepublishSeconds?: number;
   /** Of the authority's own certificates; 6 hours if not given. */
   readonly ownValiditySeconds?: number;
+  /** How long a certificate is kept in the inventory after its end; 90 days if not given. */
+  readonly keepEndedSeconds?: number;
   /** How often the store is asked what other processes changed there; 500 if not given. */
   readonly pollMs?: number;
   readonly clock?: () => Date;

@@ -18,6 +18,7 @@ import type { OwnIdentity } from "./own-identity.ts";
 import { listenPlain } from "./plain-listener.ts";
 import type { PlainListener } from "./plain-listener.ts";
 import { createPublicFiles } from "./public-files.ts";
+import { repeat } from "./repeat.ts";
 
 /** An authority that is online. */
 export interface AuthorityService {
@@ -89,6 +90,14 @@ async function start(
     onError: fault("revocation lists"),
   });
   undo.push(() => crls.close());
+  const pruning = repeat(
+    async () => {
+      const { keepEndedSeconds } = options;
+      await authority.prune(keepEndedSeconds === undefined ? {} : { keepEndedSeconds });
+    },
+    { delayMs: () => pruneMs, onError: fault("pruning") },
+  );
+  undo.push(() => pruning.close());
   options.onCrls?.(crls.current);
   crls.onChange(() => options.onCrls?.(crls.current));
   bundle.onChange(() => {
@@ -189,7 +198,7 @@ async function start(
         operations?.close(graceMs),
       ]);
       await acme?.close();
-      await Promise.all([identity.close(), crls.close(), bundle.close()]);
+      await Promise.all([identity.close(), crls.close(), bundle.close(), pruning.close()]);
     },
   };
 }
@@ -260,3 +269,4 @@ function hostText(host: string): string {
 }
 
 const day = 86_400;
+const pruneMs = 3_600_000;
