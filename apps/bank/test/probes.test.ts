@@ -1,14 +1,13 @@
 // The ports beside the bank's own: health for probes, metrics for whoever measures.
 import assert from "node:assert/strict";
-import { connect } from "node:http2";
 import { request } from "node:https";
 import { test } from "node:test";
 import { BankService } from "../src/gen/bank/v1/bank_pb.ts";
 import { startBank } from "../src/server/start-bank.ts";
 import { change } from "./support/fake-bank.ts";
+import { addressIn, probe } from "./support/probe.ts";
 import { authority, bankFiles, createKeptLog, serveBank } from "./support/served-bank.ts";
 import type { Settings } from "../src/settings.ts";
-import type { ServedBank } from "./support/served-bank.ts";
 
 const alice = authority.issue({ name: "alice" });
 
@@ -76,44 +75,6 @@ test("an address that cannot be stops the start", async (t) => {
     await assert.rejects(startBank({ settings, log: createKeptLog() }), { code: "CONFIG_INVALID" });
   }
 });
-
-/** Asks as a kubelet does: HTTP/2 in plaintext, a message with one string. */
-async function probe(
-  address: string,
-  { path, service }: { path: string; service: string },
-): Promise<{ status: number; serving: boolean }> {
-  const session = connect(`http://${address}`);
-  try {
-    const stream = session.request({
-      ":method": "POST",
-      ":path": path,
-      "content-type": "application/grpc",
-      te: "trailers",
-    });
-    const message = Buffer.from([0x0a, service.length, ...Buffer.from(service)]);
-    stream.end(Buffer.concat([Buffer.from([0, 0, 0, 0, message.length]), message]));
-    let status = "";
-    const read = (headers: Readonly<Record<string, unknown>>): void => {
-      const said = headers["grpc-status"];
-      if (typeof said === "string") status = said;
-    };
-    stream.on("response", read).on("trailers", read);
-    const chunks: Buffer[] = [];
-    for await (const chunk of stream) chunks.push(chunk as Buffer);
-    // Field 1, SERVING.
-    const serving = Buffer.concat(chunks)
-      .subarray(5)
-      .equals(Buffer.from([0x08, 0x01]));
-    return { status: Number(status), serving };
-  } finally {
-    session.close();
-  }
-}
-
-function addressIn(served: ServedBank, name: "health" | "metrics"): string {
-  const listening = served.log.records.find(({ message }) => message === "listening");
-  return String(listening?.fields[name]);
-}
 
 const NOT_FOUND = 5;
 const UNIMPLEMENTED = 12;
