@@ -86,11 +86,12 @@ function changing(): {
         open(hooks) {
           changed = hooks.changed;
           return Promise.resolve({
-            judge([certificate]) {
-              const isRevoked =
-                certificate !== undefined && revoked.has(certificate.serialNumber.toString());
-              return isRevoked ? { status: "revoked", certificate } : { status: "unrevoked" };
-            },
+            judge: (path) =>
+              path.map((certificate) =>
+                revoked.has(certificate.serialNumber.toString())
+                  ? { status: "revoked", certificate }
+                  : { status: "unrevoked" },
+              ),
             uncovered: () => 0,
             reload: () => Promise.resolve("unchanged"),
             close: () => undefined,

@@ -119,7 +119,7 @@ test("serveGrpcJs: a stranger is refused in his own status; one no longer admitt
         open(hooks) {
           regrade = hooks.changed;
           return Promise.resolve({
-            judge: () => ({ status: "unrevoked" }),
+            judge: (path) => path.slice(1).map(() => ({ status: "unrevoked" })),
             uncovered: () => 0,
             reload: () => Promise.resolve("unchanged"),
             close: () => undefined,

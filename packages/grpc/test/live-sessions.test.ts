@@ -179,12 +179,12 @@ function revocable(): {
       open: (hooks) => {
         changed = hooks.changed;
         return Promise.resolve({
-          judge: (path) => {
-            const certificate = path.find(({ serialNumber }) => revoked.has(serialNumber));
-            return certificate === undefined
-              ? { status: "unrevoked" }
-              : { status: "revoked", certificate };
-          },
+          judge: (path) =>
+            path.map((certificate) =>
+              revoked.has(certificate.serialNumber)
+                ? { status: "revoked", certificate }
+                : { status: "unrevoked" },
+            ),
           uncovered: () => 0,
           reload: () => Promise.resolve("unchanged"),
           close: () => undefined,

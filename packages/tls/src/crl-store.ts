@@ -3,6 +3,7 @@ import type { Certificate, Crl } from "@handfast/x509";
 
 import { reasonOf } from "./errors.ts";
 import { MAIN_THREAD_BYTES, readCrl } from "./read-crl.ts";
+import { unrevoked } from "./revocation.ts";
 import type { Authority, RevocationVerdict } from "./revocation.ts";
 
 /** What became of a CRL that was offered. */
@@ -23,7 +24,8 @@ export interface CrlStore {
    * @param issuer the CA that signed it; undefined for a trust anchor, which nobody revokes.
    */
   meet(authority: Certificate, issuer: Certificate | undefined): void;
-  judge(path: readonly Certificate[], now: Date): RevocationVerdict;
+  /** Of each certificate of the path but the anchor. */
+  judge(path: readonly Certificate[], now: Date): RevocationVerdict[];
   /** How many of these CAs have no list that says something at `now`. */
   uncovered(authorities: readonly Certificate[], now: Date): number;
   /** The lists in use. */
@@ -119,17 +121,16 @@ export function createCrlStore({ now, changed, refused }: CrlStoreOptions): CrlS
     if (typeof outcome === "object") refused(entry.from, outcome.refused);
   }
 
-  function judge(path: readonly Certificate[], time: Date): RevocationVerdict {
+  function judge(path: readonly Certificate[], time: Date): RevocationVerdict[] {
     for (let index = 1; index < path.length; index++) meet(path[index]!, path[index + 1]);
-    let undetermined: RevocationVerdict | undefined;
+    const said: RevocationVerdict[] = [];
     for (let index = 0; index + 1 < path.length; index++) {
       const issuer = path[index + 1]!;
-      const said = lookUp(path[index]!, issuer, time);
-      if (said.status === "revoked") return said;
-      if (said.status === "undetermined") undetermined ??= said;
-      if (revokedKeys.has(publicKeyText(issuer))) return { status: "revoked", certificate: issuer };
+      const own = lookUp(path[index]!, issuer, time);
+      const condemned = own.status !== "revoked" && revokedKeys.has(publicKeyText(issuer));
+      said.push(condemned ? { status: "revoked", certificate: issuer } : own);
     }
-    return undetermined ?? { status: "unrevoked" };
+    return said;
   }
 
   function lookUp(certificate: Certificate, issuer: Certificate, time: Date): RevocationVerdict {
@@ -144,7 +145,7 @@ export function createCrlStore({ now, changed, refused }: CrlStoreOptions): CrlS
       const reason = `the CRL of ${name} is out of date since ${crl.nextUpdate.toISOString()}`;
       return { status: "undetermined", certificate, reason };
     }
-    return { status: "unrevoked" };
+    return unrevoked;
   }
 
   function noteRevoked({ authority, issuer }: Authority): void {

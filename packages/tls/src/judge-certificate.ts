@@ -7,6 +7,7 @@ import { describeCertificate } from "./peer.ts";
 import type { PeerCertificate } from "./peer.ts";
 import { refusal, refusals } from "./refusal.ts";
 import type { Refusal, RefusalCode } from "./refusal.ts";
+import { verdictOnPath } from "./revocation.ts";
 import type { Trust } from "./trust.ts";
 
 /**
@@ -47,7 +48,7 @@ export function judgeCertificate(
     );
   }
 
-  const revocation = grounds.revocation.judge(path, now);
+  const revocation = verdictOnPath(path, grounds.revocation.judge(path, now));
   if (revocation.status === "revoked") {
     const { certificate } = revocation;
     return refused("CERTIFICATE_REVOKED", `${nameOf(certificate)} has been revoked`, certificate);

@@ -9,6 +9,7 @@ import type { Certificate, OcspHash } from "@handfast/x509";
 import { reasonOf } from "./errors.ts";
 import { fetchBounded, requireHttp, urlText } from "./fetch-bounded.ts";
 import { createRecent } from "./recent.ts";
+import { unrevoked } from "./revocation.ts";
 import type {
   Revocation,
   RevocationHooks,
@@ -67,22 +68,18 @@ function openOcsp(url: URL, options: OcspOptions, hooks: RevocationHooks): Revoc
   let closed = false;
   let lastReason: string | undefined;
 
-  function judge(path: readonly Certificate[], now: Date): RevocationVerdict {
-    let undetermined: RevocationVerdict | undefined;
-    for (let index = 0; index + 1 < path.length; index++) {
-      const certificate = path[index]!;
+  function judge(path: readonly Certificate[], now: Date): RevocationVerdict[] {
+    return path.slice(0, -1).map((certificate, index) => {
       const entry = entryOf(certificate, path[index + 1]!);
       entry.usedAt = now.getTime();
       if (revoked.has(certificate.fingerprint)) return { status: "revoked", certificate };
       const said = entry.answer === undefined ? "undetermined" : ocspStatusAt(entry.answer, now);
       if (said === "revoked") return { status: "revoked", certificate };
-      if (said === "undetermined") {
-        const reason = `${description} has said nothing that counts about it yet`;
-        undetermined ??= { status: "undetermined", certificate, reason };
-        ask(entry, now);
-      }
-    }
-    return undetermined ?? { status: "unrevoked" };
+      if (said !== "undetermined") return unrevoked;
+      ask(entry, now);
+      const reason = `${description} has said nothing that counts about it yet`;
+      return { status: "undetermined", certificate, reason };
+    });
   }
 
   function entryOf(certificate: Certificate, issuer: Certificate): Entry {

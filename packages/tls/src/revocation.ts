@@ -4,8 +4,8 @@ import type { ReloadOutcome } from "./source.ts";
 import type { TlsEvent } from "./events.ts";
 
 /**
- * What revocation says of a path (gRFC A69): any certificate revoked makes it so; else any undetermined one.
- * The trust anchor is not looked up, every other certificate is (S6).
+ * What revocation says of a certificate. `certificate` is the one that the word is about: the certificate itself, or
+ * the CA above it whose key has been revoked.
  */
 export type RevocationVerdict =
   | { readonly status: "unrevoked" }
@@ -37,8 +37,13 @@ export interface Authority {
 
 /** An open revocation source. Never waits: a verdict rests on what is known already. */
 export interface Revocation {
-  /** @param path leaf first, trust anchor last. */
-  judge(path: readonly Certificate[], now: Date): RevocationVerdict;
+  /**
+   * What is known of each certificate, in the order of the path; the trust anchor is not looked up, every other
+   * certificate is (S6). A certificate about which nothing is returned is undetermined.
+   *
+   * @param path leaf first, trust anchor last.
+   */
+  judge(path: readonly Certificate[], now: Date): readonly RevocationVerdict[];
   /** How many CAs of ours have no news that counts: a gauge to watch (S2). */
   uncovered(): number;
   reload(options?: ReloadOptions): Promise<ReloadOutcome>;
@@ -57,7 +62,7 @@ export function noRevocation(): RevocationSource {
     undetermined: "admit",
     open: () =>
       Promise.resolve({
-        judge: () => ({ status: "unrevoked" }),
+        judge: (path) => path.slice(1).map(() => unrevoked),
         uncovered: () => 0,
         reload: () => Promise.resolve("unchanged"),
         close() {},
@@ -66,8 +71,9 @@ export function noRevocation(): RevocationSource {
 }
 
 /**
- * Several sources at once, for instance CRLs and OCSP. Any that says revoked wins; a path is undetermined only
- * if it is so for all of them, and then the strictest source decides what that means.
+ * Several sources at once, for instance CRLs for the issuing CA and OCSP for what it issues. Of each certificate, any
+ * source that says revoked wins, and it is undetermined only if it is so for all of them; the strictest source decides
+ * what that means.
  */
 export function revocationFromSeveral(sources: readonly RevocationSource[]): RevocationSource {
   return {
@@ -76,7 +82,11 @@ export function revocationFromSeveral(sources: readonly RevocationSource[]): Rev
     async open(hooks) {
       const opened = await Promise.all(sources.map((source) => source.open(hooks)));
       return {
-        judge: (path, now) => combine(opened.map((one) => one.judge(path, now))),
+        judge: (path, now) =>
+          combine(
+            path,
+            opened.map((one) => one.judge(path, now)),
+          ),
         uncovered: () => Math.min(...opened.map((one) => one.uncovered())),
         async reload(options) {
           const outcomes = await Promise.all(opened.map((one) => one.reload(options)));
@@ -94,10 +104,40 @@ export function revocationFromSeveral(sources: readonly RevocationSource[]): Rev
   };
 }
 
-function combine(verdicts: readonly RevocationVerdict[]): RevocationVerdict {
-  return (
-    verdicts.find(({ status }) => status === "revoked") ??
-    verdicts.find(({ status }) => status === "unrevoked") ??
-    verdicts[0] ?? { status: "unrevoked" }
-  );
+/**
+ * What revocation says of a whole path (gRFC A69): any certificate revoked makes it so; else any undetermined one.
+ */
+export function verdictOnPath(
+  path: readonly Certificate[],
+  judged: readonly RevocationVerdict[],
+): RevocationVerdict {
+  let undetermined: RevocationVerdict | undefined;
+  for (let index = 0; index + 1 < path.length; index++) {
+    const said = judged[index] ?? nothingSaid(path[index]!);
+    if (said.status === "revoked") return said;
+    if (said.status === "undetermined") undetermined ??= said;
+  }
+  return undetermined ?? unrevoked;
 }
+
+function combine(
+  path: readonly Certificate[],
+  sources: readonly (readonly RevocationVerdict[])[],
+): RevocationVerdict[] {
+  return path.slice(0, -1).map((certificate, index) => {
+    const said = sources.map((source) => source[index] ?? nothingSaid(certificate));
+    return (
+      said.find(({ status }) => status === "revoked") ??
+      said.find(({ status }) => status === "unrevoked") ??
+      said[0] ??
+      nothingSaid(certificate)
+    );
+  });
+}
+
+function nothingSaid(certificate: Certificate): RevocationVerdict {
+  return { status: "undetermined", certificate, reason: "no source says anything about it" };
+}
+
+/** The verdict on a certificate of which it is known that it is not revoked. */
+export const unrevoked: RevocationVerdict = { status: "unrevoked" };

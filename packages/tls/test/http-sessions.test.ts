@@ -256,10 +256,10 @@ test("S11: the change itself cuts idle connections, and the table counts calls i
       hooks = given;
       return {
         ...(await noRevocation().open(given)),
-        judge: ([certificate]) =>
-          revoked && certificate !== undefined
-            ? { status: "revoked", certificate }
-            : { status: "unrevoked" },
+        judge: (path) =>
+          path.map((certificate) =>
+            revoked ? { status: "revoked", certificate } : { status: "unrevoked" },
+          ),
       };
     },
   };

@@ -12,14 +12,15 @@ import {
   certificatesToPem,
   createOcspResponder,
   encodePrivateKey,
+  issueCrl,
   issueOcspResponse,
   parseOcspRequest,
 } from "@handfast/x509";
 import type { OcspStatus } from "@handfast/x509";
-import type { TestIdentity } from "@handfast/x509/testing";
+import type { TestAuthority, TestIdentity } from "@handfast/x509/testing";
 
-import { ocsp, noRevocation, revocationFromSeveral } from "../src/index.ts";
-import type { MutualTls, TlsEvent } from "../src/index.ts";
+import { crlFromSource, ocsp, noRevocation, revocationFromSeveral } from "../src/index.ts";
+import type { MutualTls, RevocationSource, TlsEvent } from "../src/index.ts";
 import { addressOf, authority, read, recorder, runtime } from "./fixtures.ts";
 
 const server = authority.issue({ name: "localhost" });
@@ -197,6 +198,51 @@ test("of several sources, any that says revoked wins", async () => {
   });
   assert.match(await settled(bank.mtls, alice, /REVOKED/), /^no CERTIFICATE_REVOKED/);
   assert.match(await say(bank.mtls, bob), /^hello/);
+});
+
+test("S6: sources share a path: one knows the issuing CA, the other what it has issued", async () => {
+  const issuing = authority.intermediate({ commonName: "Issuing" });
+  const listOf = (issuer: TestAuthority, revoked: readonly TestIdentity[]): RevocationSource => {
+    const bytes = issueCrl({
+      issuer,
+      entries: revoked.map(({ certificate: { serialNumber } }) => ({
+        serialNumber,
+        revokedAt: new Date(),
+      })),
+      number: 1,
+      thisUpdate: new Date(Date.now() - minute),
+      nextUpdate: new Date(Date.now() + 60 * minute),
+    });
+    const source = {
+      description: `the list of ${issuer.certificate.subject.text}`,
+      read: () => Promise.resolve([{ name: "list", bytes }]),
+    };
+    return crlFromSource(source, { undetermined: "refuse" });
+  };
+  const mallory = issuing.issue({ name: "mallory" });
+  const carol = issuing.issue({ name: "carol" });
+  const ofRoot = listOf(authority, []);
+  const ofIssuing = listOf(issuing, [mallory]);
+  const identity = issuing.issue({ name: "localhost" });
+  for (const [revocation, said] of [
+    [ofRoot, /^no CERTIFICATE_VERIFICATION_FAILED/],
+    [ofIssuing, /^no CERTIFICATE_VERIFICATION_FAILED/],
+    [revocationFromSeveral([ofRoot, ofIssuing]), /^hello spiffe:..handfast.test.carol/],
+  ] as const) {
+    await using bank = await runtime(identity, { revocation });
+    assert.match(await say(bank.mtls, carol), said);
+  }
+  await using bank = await runtime(identity, {
+    revocation: revocationFromSeveral([ofRoot, ofIssuing]),
+  });
+  assert.match(await say(bank.mtls, mallory), /^no CERTIFICATE_REVOKED/);
+  const leavesOut: RevocationSource = {
+    ...noRevocation(),
+    undetermined: "refuse",
+    open: async (hooks) => ({ ...(await noRevocation().open(hooks)), judge: () => [] }),
+  };
+  await using strict = await runtime(identity, { revocation: leavesOut });
+  assert.match(await say(strict.mtls, carol), /^no CERTIFICATE_VERIFICATION_FAILED/);
 });
 
 const openssl = spawnSync("openssl", ["version"]).status === 0;
