@@ -220,7 +220,8 @@ async function refuseTooMany(
   records: Records,
   { account, now, limit }: { account: string; now: Date; limit: number },
 ): Promise<void> {
-  const newest = await listRecords(records, "order", { owner: account, limit: 1_000 });
+  // Among the newest: to hide one behind them, an order must be brought to its end.
+  const newest = await listRecords(records, "order", { owner: account, limit: 2 * limit });
   const open = newest.filter(({ body }) => ["pending", "ready"].includes(atTime(body, now).status));
   if (open.length < limit) return;
   throw new AcmeProblem("rateLimited", `the account has ${open.length} orders that are not done`, {
