@@ -122,7 +122,7 @@ export function createIssuers({
   }
 
   async function load(name: string, certificate: Certificate): Promise<NamedIssuer> {
-    const key = await keys.load(name);
+    const key = (await keys.signer?.(name)) ?? (await keys.load(name));
     try {
       return { name, issuer: createIssuer(certificate, key) };
     } catch (error) {

@@ -2,6 +2,7 @@ import type { KeyObject } from "node:crypto";
 import { join } from "node:path";
 import { FilesError, readBounded, writeFileAtomic } from "@handfast/files";
 import { encodePrivateKey, parsePrivateKey, X509Error } from "@handfast/x509";
+import type { ExternalSigner } from "@handfast/x509";
 import { CaError } from "./errors.ts";
 
 /**
@@ -16,6 +17,11 @@ export interface KeyStore {
   load(name: string): Promise<KeyObject>;
   /** @throws CaError KEY_EXISTS */
   save(name: string, key: KeyObject): Promise<void>;
+  /**
+   * The seam for tokens (PKCS #11, a KMS): a signer for the key of an issuer, which then is never
+   * loaded; undefined for keys that are kept as all others.
+   */
+  signer?(name: string): Promise<ExternalSigner | undefined>;
 }
 
 /** How the keys in a folder are protected. */

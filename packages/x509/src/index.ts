@@ -67,7 +67,14 @@ export type {
   NameSubtree,
   NameSubtreeInput,
 } from "./name-constraints-extension.ts";
-export { createSigner, verifySignature, type Signed, type Signer } from "./signature.ts";
+export {
+  createSigner,
+  signatureAlgorithmFor,
+  verifySignature,
+  type ExternalSigner,
+  type Signed,
+  type Signer,
+} from "./signature.ts";
 
 export {
   createRequest,

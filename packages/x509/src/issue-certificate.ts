@@ -35,7 +35,7 @@ import type { Name } from "./name.ts";
 import { OID } from "./oid.ts";
 import { profiles, type Profile, type ProfileRules } from "./profile.ts";
 import { parsePublicKeyInfo } from "./public-key.ts";
-import { createSigner, type Signer } from "./signature.ts";
+import { createSigner, type ExternalSigner, type Signer } from "./signature.ts";
 import { parseSpiffeId } from "./spiffe-id.ts";
 
 /** A CA certificate with its key, checked and prepared once for many certificates. */
@@ -121,10 +121,11 @@ export function issueCertificate(options: IssueCertificateOptions): Certificate 
 }
 
 /**
- * Prepares a CA certificate and its key for issuing many certificates.
+ * Prepares a CA certificate and its key for issuing many certificates. The key is a private key, or a
+ * signer whose key never leaves its token.
  * @throws X509Error KEY_MISMATCH if the key is not the certificate's, ISSUE_REFUSED if it is no CA
  */
-export function createIssuer(certificate: Certificate, privateKey: KeyObject): Issuer {
+export function createIssuer(certificate: Certificate, key: KeyObject | ExternalSigner): Issuer {
   if (certificate.basicConstraints?.ca !== true) {
     throw new X509Error(
       "ISSUE_REFUSED",
@@ -137,7 +138,11 @@ export function createIssuer(certificate: Certificate, privateKey: KeyObject): I
       `issuer ${certificate.subject.text} may not sign certificates`,
     );
   }
-  if (!publicKeyMatches(certificate, privateKey)) {
+  const external = "sign" in key;
+  const matches = external
+    ? certificate.publicKey.equals(key.publicKey)
+    : publicKeyMatches(certificate, key);
+  if (!matches) {
     throw new X509Error(
       "KEY_MISMATCH",
       `private key does not belong to ${certificate.subject.text}`,
@@ -145,7 +150,7 @@ export function createIssuer(certificate: Certificate, privateKey: KeyObject): I
   }
   return {
     certificate,
-    signer: createSigner(privateKey),
+    signer: external ? key : createSigner(key),
     authorityKeyExtension: encodeDer(
       authorityKeyIdentifierExtension(
         certificate.subjectKeyIdentifier ?? keyIdentifierOf(certificate.publicKeyInfo.bits),

@@ -58,19 +58,31 @@ export interface Signer {
 }
 
 /**
+ * A key that stays where it is: in a PKCS #11 token, or behind a service. `sign` is synchronous, as
+ * PKCS #11 is; `signatureAlgorithm` is the one of the key's kind, and what is signed is verified under
+ * `publicKey` by whoever reads it.
+ */
+export interface ExternalSigner extends Signer {
+  readonly publicKey: KeyObject;
+}
+
+/**
+ * The AlgorithmIdentifier that this package signs under with keys of this kind: what an
+ * {@link ExternalSigner} of such a key says.
+ * @throws X509Error ALGORITHM_UNSUPPORTED
+ */
+export function signatureAlgorithmFor(publicKey: KeyObject): Uint8Array {
+  return signingSchemeOf(publicKey).identifier;
+}
+
+/**
  * Prepares a private key for signing: ECDSA with the digest of the curve's size, RSA with SHA-256
  * (PKCS #1 v1.5, which every verifier knows), Ed25519, ML-DSA with an empty context (RFC 9881).
  * @throws X509Error ALGORITHM_UNSUPPORTED
  */
 export function createSigner(privateKey: KeyObject): Signer {
   if (privateKey.type !== "private") throw new TypeError("a signer needs a private key");
-  const scheme = signingSchemes.get(signingKind(privateKey));
-  if (!scheme) {
-    throw new X509Error(
-      "ALGORITHM_UNSUPPORTED",
-      `private key of type ${privateKey.asymmetricKeyType ?? "unknown"} cannot sign certificates`,
-    );
-  }
+  const scheme = signingSchemeOf(privateKey);
   return {
     signatureAlgorithm: scheme.identifier,
     sign: (bytes) => sign(scheme.digest, bytes, privateKey),
@@ -128,6 +140,18 @@ function pssScheme(identifier: Uint8Array): Scheme | undefined {
     if (bytesEqual(digest.identifier, identifier)) return digest;
   }
   return undefined;
+}
+
+function signingSchemeOf(key: KeyObject): {
+  readonly identifier: Uint8Array;
+  readonly digest: string | null;
+} {
+  const scheme = signingSchemes.get(signingKind(key));
+  if (scheme) return scheme;
+  throw new X509Error(
+    "ALGORITHM_UNSUPPORTED",
+    `${key.type} key of type ${key.asymmetricKeyType ?? "unknown"} cannot sign certificates`,
+  );
 }
 
 function signingKind(key: KeyObject): string {

@@ -70,6 +70,7 @@ export function authorityRenewer(options: AuthorityRenewerOptions): Renewer {
   return {
     description: target === undefined ? "the authority of the token" : `authority ${target}`,
     async renew({ present, nextKey, rootsPem }): Promise<Renewal> {
+      if (present !== undefined && rootsPem === undefined) throw noRoots();
       if (present === undefined || rootsPem === undefined) {
         if (token === undefined) throw noToken();
         const enrolled = await enrolOnline({
@@ -126,6 +127,16 @@ export function authorityRenewer(options: AuthorityRenewerOptions): Renewer {
       hint: "say where its Authority service is, as host:port",
     });
   }
+}
+
+function noRoots(): CaError {
+  return new CaError(
+    "AGENT_MISCONFIGURED",
+    "there is a certificate, but no roots to verify the authority by",
+    {
+      hint: "put the bundle of the authority where the agent keeps it: `handfast ca bundle` prints it",
+    },
+  );
 }
 
 function noToken(): CaError {
