@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { createClient } from "@handfast/grpc";
 import type { Client } from "@handfast/grpc";
+import type { RecordFields } from "@handfast/policy";
 import {
   createMutualTls,
   identityFromMemory,
@@ -64,10 +65,13 @@ export async function onlineAuthority(
   {
     metrics = createAuthorityMetrics(),
     revocationUrl,
+    beforeRecord = () => Promise.resolve(),
     ...options
   }: Partial<AuthorityServiceOptions> & {
     readonly metrics?: AuthorityMetrics;
     readonly revocationUrl?: string;
+    /** Holds an act up before it is told to the audit, and so its answer. */
+    readonly beforeRecord?: (fields: RecordFields) => Promise<void>;
   } = {},
 ): Promise<OnlineAuthority> {
   const { store } = temporaryStore(context);
@@ -76,6 +80,7 @@ export async function onlineAuthority(
   const recorded: object[] = [];
   const audit = metrics.counting({
     async append(_kind, fields) {
+      await beforeRecord(fields);
       recorded.push(fields);
       return { chain: "", seq: recorded.length };
     },
