@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { DescMethod } from "@bufbuild/protobuf";
+import type { Context } from "@opentelemetry/api";
 import type { Principal } from "@handfast/policy";
 import type { ForwardedPeer, PeerCertificate, VerifiedPeer } from "@handfast/tls";
 import { encodeStatusDetails } from "../details.ts";
@@ -56,24 +57,26 @@ export interface CallContext extends CallerOfCall {
 /** A call between its head and its status. It ends exactly once, whoever is first. */
 export class OpenCall implements ServerCall, EngineServerListener {
   readonly startedAt: number = performance.now();
-  readonly requestId: string;
   readonly deadline: Date | undefined;
   receivedBytes = 0;
   sentBytes = 0;
+  /** Of its span, while telemetry is on. */
+  context: Context | undefined;
   /** Whether the call is counted among those of its caller. */
   hasPlace = false;
   readonly #engine: EngineServerCall;
   readonly #context: CallContext;
   #abort: AbortController | undefined;
   #abortReason: GrpcError | undefined;
-  /** Whoever waits for something that the end of the call must not keep waiting. */
-  readonly #waiting = new Set<(error: GrpcError) => void>();
+  #requestId: string | undefined;
+  /** Whoever waits for something that the end of the call must not keep waiting; undefined if nobody ever did. */
+  #waiting: Set<(error: GrpcError) => void> | undefined;
   #responseHeaders: Metadata | undefined;
   #responseTrailers: Metadata | undefined;
   #headersSent = false;
   #ended = false;
   #clientEnded = false;
-  #pendingRead: ((message: Uint8Array | undefined) => void) | undefined;
+  #pendingRead: PendingRead | undefined;
   #deadlineTimer: NodeJS.Timeout | undefined;
   /** What works on the call: its way through the gates to its end, and its handler. */
   #workers = 1;
@@ -81,10 +84,13 @@ export class OpenCall implements ServerCall, EngineServerListener {
   constructor(engine: EngineServerCall, context: CallContext) {
     this.#engine = engine;
     this.#context = context;
-    this.requestId = requestIdOf(engine.headers);
     this.deadline = engine.deadline === undefined ? undefined : new Date(engine.deadline);
     engine.start(this);
     this.#armDeadline();
+  }
+
+  get requestId(): string {
+    return (this.#requestId ??= requestIdOf(this.#engine.headers));
   }
 
   get method(): string {
@@ -148,12 +154,12 @@ export class OpenCall implements ServerCall, EngineServerListener {
 
   /** The next request message; undefined at the end. Rejects when the call is over. One at a time. */
   read(): Promise<Uint8Array | undefined> {
-    if (this.#clientEnded) return Promise.resolve(undefined);
-    const message = new Promise<Uint8Array | undefined>((resolve) => {
-      this.#pendingRead = resolve;
+    if (this.#abortReason !== undefined) return Promise.reject(this.#abortReason);
+    if (this.#clientEnded) return nothingMore;
+    return new Promise((resolve, reject) => {
+      this.#pendingRead = { resolve, reject };
+      this.#engine.read();
     });
-    this.#engine.read();
-    return this.orAborted(message);
   }
 
   /** Sends a response message; resolves when there is room for the next. */
@@ -166,21 +172,23 @@ export class OpenCall implements ServerCall, EngineServerListener {
     this.throwIfOver();
     this.sendHeaders();
     this.sentBytes += message.length;
+    let written = false;
+    let wake: (() => void) | undefined;
+    this.#engine.send(message, () => {
+      written = true;
+      wake?.();
+    });
+    if (written) return sentAtOnce;
     return this.orAborted(
       new Promise<void>((resolve) => {
-        this.#engine.send(message, resolve);
+        wake = resolve;
       }),
     );
   }
 
   /** Settles as `promise` does, or rejects when the call is ended before its handler is done. */
   orAborted<Value>(promise: Promise<Value>): Promise<Value> {
-    if (this.#abortReason !== undefined) return Promise.reject(this.#abortReason);
-    return new Promise((resolve, reject) => {
-      this.#waiting.add(reject);
-      const settled = (): unknown => this.#waiting.delete(reject);
-      promise.then(resolve, reject).finally(settled);
-    });
+    return this.#race(promise, () => undefined);
   }
 
   /**
@@ -189,8 +197,26 @@ export class OpenCall implements ServerCall, EngineServerListener {
    */
   whileWorking<Value>(promise: Promise<Value>): Promise<Value> {
     this.#workers += 1;
-    void promise.then(undefined, () => undefined).then(() => this.workDone());
-    return this.orAborted(promise);
+    return this.#race(promise, () => this.workDone());
+  }
+
+  /** `settled` is called when the promise has, also where nobody waits for it any more. */
+  #race<Value>(promise: Promise<Value>, settled: () => void): Promise<Value> {
+    return new Promise((resolve, reject) => {
+      if (this.#abortReason === undefined) (this.#waiting ??= new Set()).add(reject);
+      else reject(this.#abortReason);
+      const succeeded = (value: Value): void => {
+        this.#waiting?.delete(reject);
+        resolve(value);
+        settled();
+      };
+      const failed = (error: unknown): void => {
+        this.#waiting?.delete(reject);
+        reject(error);
+        settled();
+      };
+      promise.then(succeeded, failed);
+    });
   }
 
   /** Something that worked on the call is done. */
@@ -238,9 +264,9 @@ export class OpenCall implements ServerCall, EngineServerListener {
   }
 
   #settleRead(message: Uint8Array | undefined): void {
-    const settle = this.#pendingRead;
+    const pending = this.#pendingRead;
     this.#pendingRead = undefined;
-    settle?.(message);
+    pending?.resolve(message);
   }
 
   #goneError(status: EngineStatus | undefined): GrpcError {
@@ -255,7 +281,9 @@ export class OpenCall implements ServerCall, EngineServerListener {
   #fire(error: GrpcError): void {
     this.#abortReason = error;
     this.#abort?.abort(error);
-    for (const reject of this.#waiting) reject(error);
+    this.#pendingRead?.reject(error);
+    this.#pendingRead = undefined;
+    for (const reject of this.#waiting ?? []) reject(error);
   }
 
   #end(error: GrpcError | undefined): boolean {
@@ -288,6 +316,11 @@ export class OpenCall implements ServerCall, EngineServerListener {
   }
 }
 
+interface PendingRead {
+  resolve(message: Uint8Array | undefined): void;
+  reject(error: GrpcError): void;
+}
+
 function deadlineExceeded(): GrpcError {
   return new GrpcError("DEADLINE_EXCEEDED", "the deadline passed before the call was done");
 }
@@ -298,6 +331,8 @@ export function requestIdOf(headers: Metadata): string {
   return given !== undefined && requestIdPattern.test(given) ? given : randomUUID();
 }
 
+const nothingMore: Promise<undefined> = Promise.resolve(undefined);
+const sentAtOnce: Promise<void> = Promise.resolve();
 const requestIdPattern = /^[A-Za-z0-9-]{1,64}$/;
 const deadlineSlackMs = 25;
 const maxTimerMs = 2 ** 31 - 1;

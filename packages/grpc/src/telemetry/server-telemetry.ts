@@ -1,11 +1,11 @@
 import { SpanKind, context, trace } from "@opentelemetry/api";
-import type { Context } from "@opentelemetry/api";
 import type { GrpcError } from "../errors.ts";
-import type { OpenCall } from "../server/call.ts";
+import { OpenCall } from "../server/call.ts";
 import type { ServerInterceptor } from "../server/interceptor.ts";
 import { bytesHistogram, meterOf, secondsHistogram, tracerOf } from "./instruments.ts";
 import type { TelemetryOptions } from "./instruments.ts";
-import { contextFrom, endSpan, methodName, spanAttributes } from "./spans.ts";
+import { createLabels } from "./labels.ts";
+import { contextFrom, endSpan, spanAttributes } from "./spans.ts";
 
 /** Measures and traces the calls of a server. */
 export interface ServerTelemetry {
@@ -45,26 +45,24 @@ export function createServerTelemetry(options: TelemetryOptions): ServerTelemetr
     unit: "{decision}",
     description: "Policy decisions, by outcome.",
   });
-  const contexts = new WeakMap<object, Context>();
+  const labels = createLabels();
 
   return {
     started(call) {
-      const method = methodName(call.descriptor);
-      started.add(1, { "grpc.method": method });
+      const { method } = labels(call.descriptor);
+      started.add(1, method);
       const parent = contextFrom(context.active(), call.requestHeaders, options.peerSampling);
       const attributes = spanAttributes(call.descriptor);
-      const span = tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, parent);
-      contexts.set(call, trace.setSpan(parent, span));
+      const name = method["grpc.method"];
+      const span = tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, parent);
+      call.context = trace.setSpan(parent, span);
     },
     ended(call, error) {
-      const attributes = {
-        "grpc.method": methodName(call.descriptor),
-        "grpc.status": error?.code ?? "OK",
-      };
+      const attributes = labels(call.descriptor).of(error?.code ?? "OK");
       duration.record((performance.now() - call.startedAt) / 1_000, attributes);
       sent.record(call.sentBytes, attributes);
       received.record(call.receivedBytes, attributes);
-      const span = trace.getSpan(contexts.get(call) ?? context.active());
+      const span = call.context && trace.getSpan(call.context);
       if (span !== undefined) endSpan(span, error);
     },
     unknown() {
@@ -76,6 +74,9 @@ export function createServerTelemetry(options: TelemetryOptions): ServerTelemetr
       received.record(0, attributes);
     },
     decided: (allowed) => decisions.add(1, { allowed }),
-    interceptor: (call, next) => context.with(contexts.get(call) ?? context.active(), next),
+    interceptor: (call, next) => {
+      const inside = call instanceof OpenCall ? call.context : undefined;
+      return inside === undefined ? next() : context.with(inside, next);
+    },
   };
 }

@@ -80,6 +80,11 @@ class Channel implements EngineChannel, CallHost, MemberHost {
   }
 
   place(call: ClientStream): void {
+    // Most of the time there is one connection, and room on it.
+    const [only] = this.#members;
+    if (this.#waiting.size === 0 && this.#members.length === 1 && only?.link !== undefined) {
+      if (call.open(only.link)) return;
+    }
     this.#waiting.add(call);
     this.#step();
   }

@@ -55,6 +55,8 @@ export class Subchannel {
   #attempt: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
   #keepaliveFactor = 1;
+  /** The last connection that took no more calls, and was of use as far as is known. */
+  #draining: Link | undefined;
 
   constructor(options: SubchannelOptions) {
     this.address = options.address;
@@ -119,16 +121,22 @@ export class Subchannel {
               keepaliveTimeoutMs: keepalive.timeoutMs,
             },
       events: {
-        onResponse(stream, head, end) {
+        onResponse: (stream, head, end) => {
+          if (!answered) this.#backOff.reset();
           answered = true;
           stream.answered(head, end);
         },
         onData: (stream, bytes, end) => stream.receive(bytes, end),
         onTrailers: (stream, fields) => stream.ended(fields),
-        onReset: (stream, reset) => stream.cut(reset),
+        onReset: (stream, reset) => {
+          if (reset.unprocessed && !useful()) this.#tookNothing(link);
+          stream.cut(reset);
+        },
         onDrain: (stream) => stream.drained(),
         onAvailable: () => this.#changed(),
-        onDraining: () => this.#lost(link, { cause: undefined, useful: useful() }),
+        // Calls on it may still be answered; if they come back instead, it was of no use.
+        onDraining: () =>
+          this.#lost(link, { cause: undefined, useful: useful() || connection.openStreams > 0 }),
         onClose: ({ error }) => {
           clearTimeout(timer);
           // The server wants fewer pings (gRFC A8).
@@ -190,10 +198,17 @@ export class Subchannel {
       this.#wait(cause ?? endedEarly(this.address));
       return;
     }
-    this.#backOff.reset();
+    this.#draining = link;
     this.failure = cause;
     this.state = "idle";
     this.#changed();
+  }
+
+  /** A connection that was to end came back with its calls. */
+  #tookNothing(link: Link): void {
+    if (this.#draining !== link || this.state !== "idle") return;
+    this.#draining = undefined;
+    this.#wait(endedEarly(this.address));
   }
 
   #failed(attempt: AbortController, cause: unknown): void {
