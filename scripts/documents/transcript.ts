@@ -9,6 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { once } from "node:events";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -28,12 +29,12 @@ export interface Told {
  * Runs a document: its `file=` blocks are written, its `console` blocks run, in order, in a fresh folder that is
  * the HOME too. `$ handfast …` runs in this process, all else in a shell; `$ … &` runs on until the
  * document has ended (or `$ kill %?SCRIPT`) and is waited for until it has said as many lines as the document shows. Commands of a block
- * marked `eventually` are repeated for a few seconds until they say what is shown. Port 8443 stands for one that is
+ * marked `eventually` are repeated for a few seconds until they say what is shown. Ports 8440, 8441 and 8443 stand for some that are
  * free.
  */
 export async function runDocument(document: Document): Promise<readonly Told[]> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), "handfast-document-")));
-  const place = { folder, home: join(folder, ".handfast"), port: await freePort() };
+  const place = { folder, home: join(folder, ".handfast"), ports: await freePorts() };
   const children: ChildProcess[] = [];
   const before = process.cwd();
   try {
@@ -63,7 +64,7 @@ export function steady(text: string): string {
   return text
     .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, "TIME")
     .replaceAll(/\b[0-9a-f]{16,}\b/g, "HEX")
-    .replaceAll(/\bnumber \d{13}\b/g, "number N")
+    .replaceAll(/\b\d{13}\b/g, "N")
     .replaceAll(/:\d{5}\b/g, ":PORT")
     .replaceAll(/\b\d+ ms\b/g, "N ms");
 }
@@ -71,7 +72,8 @@ export function steady(text: string): string {
 interface Place {
   readonly folder: string;
   readonly home: string;
-  readonly port: number;
+  /** What stands for them, by the port as it is written. */
+  readonly ports: ReadonlyMap<string, number>;
 }
 
 interface Running {
@@ -220,24 +222,31 @@ function prepare(folder: string): void {
   chmodSync(command, 0o755);
 }
 
-function outward(text: string, { port }: Place): string {
-  return text.replaceAll("8443", String(port));
+function outward(text: string, { ports }: Place): string {
+  return [...ports].reduce((told, [port, free]) => told.replaceAll(port, String(free)), text);
 }
 
-function inward(text: string, { folder, home, port }: Place): string {
-  return text
-    .replaceAll(home, "~/.handfast")
-    .replaceAll(folder, ".")
-    .replaceAll(String(port), "8443")
+function inward(text: string, { folder, home, ports }: Place): string {
+  const placed = text.replaceAll(home, "~/.handfast").replaceAll(folder, ".");
+  return [...ports]
+    .reduce((told, [port, free]) => told.replaceAll(String(free), port), placed)
     .replaceAll(/[ \t]+$/gm, "");
 }
 
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await new Promise((done) => probe.once("listening", done));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((done) => probe.close(done));
-  return port;
+/** All are held at once, so that none is given twice. */
+async function freePorts(): Promise<ReadonlyMap<string, number>> {
+  const probes = ["8440", "8441", "8443"].map((port) => ({ port, server: createServer() }));
+  const ports = new Map<string, number>();
+  for (const { port, server } of probes) {
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    ports.set(port, (server.address() as AddressInfo).port);
+  }
+  for (const { server } of probes) {
+    server.close();
+    await once(server, "close");
+  }
+  return ports;
 }
 
 const PATIENCE_MS = 15_000;
