@@ -29,6 +29,7 @@ export interface CrlUrlOptions extends CrlOptions {
  * @throws TypeError for a URL that is neither http nor https.
  */
 export function crlFromUrls(urls: readonly string[], options: CrlUrlOptions): RevocationSource {
+  let runsOut: Date | undefined;
   const places = urls.map((text) => placeOf(text, options.cacheDirectory));
   return crlFromSource(
     {
@@ -41,22 +42,32 @@ export function crlFromUrls(urls: readonly string[], options: CrlUrlOptions): Re
       watch(changed) {
         let timer: NodeJS.Timeout;
         const arm = (): void => {
-          const pollMs = (options.pollMs ?? 30_000) * (0.9 + Math.random() * 0.2);
-          timer = setTimeout(() => {
-            changed();
-            arm();
-          }, pollMs).unref();
+          const pollMs = sooner(options.pollMs ?? 30_000, runsOut);
+          timer = setTimeout(
+            () => {
+              changed();
+              arm();
+            },
+            pollMs * (0.9 + Math.random() * 0.2),
+          ).unref();
         };
         arm();
         return () => clearTimeout(timer);
       },
     },
     options,
-    async ({ name, bytes }) => {
+    async ({ name, bytes }, nextUpdate) => {
+      runsOut = nextUpdate;
       const place = places.find((other) => other.name === name);
       if (place !== undefined) await writeFileAtomic(place.cacheFile, bytes, { overwrite: true });
     },
   );
+}
+
+/** When to ask again: after the interval, or half of what is left of the lists (S9). */
+function sooner(pollMs: number, runsOut: Date | undefined): number {
+  const leftMs = runsOut === undefined ? 0 : runsOut.getTime() - Date.now();
+  return leftMs > 0 ? Math.min(pollMs, Math.max(MIN_POLL_MS, leftMs / 2)) : pollMs;
 }
 
 interface Place {
@@ -101,4 +112,5 @@ async function fetchList(place: Place, options: CrlUrlOptions): Promise<(CrlFile
   }
 }
 
+const MIN_POLL_MS = 1000;
 const FETCH_TIMEOUT_MS = 30_000;

@@ -58,8 +58,8 @@ export function crlFromDirectory(directory: string, options: CrlOptions): Revoca
 export function crlFromSource(
   source: Source<readonly (CrlFile | CrlProblem)[]>,
   { undetermined }: CrlOptions,
-  /** Called with each list that has come into use. */
-  cameIntoUse: (file: CrlFile) => Promise<void> = () => Promise.resolve(),
+  /** Called with each list that has come into use, and when the first of all lists in use runs out. */
+  cameIntoUse: (file: CrlFile, runsOut: Date) => Promise<void> = () => Promise.resolve(),
 ): RevocationSource {
   return {
     description: source.description,
@@ -70,7 +70,7 @@ export function crlFromSource(
 
 interface CrlSetting extends CrlOptions {
   readonly source: Source<readonly (CrlFile | CrlProblem)[]>;
-  readonly cameIntoUse: (file: CrlFile) => Promise<void>;
+  readonly cameIntoUse: (file: CrlFile, runsOut: Date) => Promise<void>;
 }
 
 async function openCrls(
@@ -132,7 +132,8 @@ async function openCrls(
 
   async function keep(file: CrlFile): Promise<void> {
     try {
-      await cameIntoUse(file);
+      const runsOut = Math.min(...store.inUse.map(({ nextUpdate }) => nextUpdate.getTime()));
+      await cameIntoUse(file, new Date(runsOut));
     } catch (thrown) {
       warn(`${file.name}: ${reasonOf(thrown)}`);
     }

@@ -186,7 +186,32 @@ test("S4: the credentials in a URL are in no event and no description", async ()
   assert.doesNotMatch(JSON.stringify(bank.events) + source.description, /hunter/);
 });
 
-test("a new list is polled for, and the revoked session is cut", async () => {
+test("S9: a list that soon runs out is asked for again at half of its time, whatever the interval", async () => {
+  await using place = await web();
+  const brief = issueCrl({
+    issuer: authority,
+    entries: [],
+    number: 1,
+    thisUpdate: new Date(Date.now() - hour),
+    nextUpdate: new Date(Date.now() + 3000),
+  });
+  const asked = Promise.withResolvers<void>();
+  place.answer = (request, response) => {
+    send(brief)(request, response);
+    if (place.requests.length === 2) asked.resolve();
+  };
+  await using _bank = await runtime(server, {
+    revocation: crlFromUrls([place.url], {
+      undetermined: "refuse",
+      cacheDirectory: place.cacheDirectory,
+      pollMs: hour,
+    }),
+  });
+  await asked.promise;
+  assert.equal(place.requests.length, 2);
+});
+
+test("S9: a new list is polled for, and the revoked session is cut", async () => {
   await using place = await web();
   place.answer = send(crl(1));
   await using bank = await runtime(server, {

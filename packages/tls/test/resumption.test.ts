@@ -52,7 +52,7 @@ async function open(options: Partial<MutualTlsOptions> = {}): Promise<
   };
 }
 
-test("a second connection resumes, and both ends still know each other by the whole path", async () => {
+test("S23: a second connection resumes, and both ends still know each other by the whole path", async () => {
   await using both = await open();
   const { caller, listener, h2 } = both;
   await visit(caller.mtls, listener);
@@ -65,7 +65,7 @@ test("a second connection resumes, and both ends still know each other by the wh
   assert.equal(peer.chain.length, 3);
 });
 
-test("a resumed session is judged again: one that is no longer admitted is refused", async () => {
+test("S23: a resumed session is judged again: one that is no longer admitted is refused", async () => {
   let rule = true;
   await using both = await open({ admit: matching(() => rule) });
   const { bank, caller, listener } = both;
@@ -76,7 +76,7 @@ test("a resumed session is judged again: one that is no longer admitted is refus
   assert.equal(events.length, 2);
 });
 
-test("a revoked client neither resumes nor connects anew", async () => {
+test("S23: a revoked client neither resumes nor connects anew", async () => {
   let revoked: readonly string[] = [];
   let number = 0;
   const list = (by: typeof issuing): Uint8Array =>
@@ -110,7 +110,7 @@ test("a revoked client neither resumes nor connects anew", async () => {
   assert.match(await visit(caller.mtls, listener), /^no CERTIFICATE_REVOKED/);
 });
 
-test("a session of before a change of trust does not resume", async () => {
+test("S23: a session of before a change of trust does not resume", async () => {
   let bundle = authority.bundlePem;
   await using both = await open({
     trust: { description: "changing", read: () => Promise.resolve([{ bundle }]) },
@@ -126,7 +126,7 @@ test("a session of before a change of trust does not resume", async () => {
   );
 });
 
-test("a ticket of a listener that asks for no certificate opens no listener that does", async () => {
+test("S23: a ticket of a listener that asks for no certificate opens no listener that does", async () => {
   const bank = await runtime(server, { resumption: true });
   const h2 = recorder();
   const open_ = await bank.mtls.listen(

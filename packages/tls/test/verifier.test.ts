@@ -180,6 +180,42 @@ test("S19: the peer's chain is the validated path, and what was sent beside it i
   assert.ok(Object.isFrozen(peer));
 });
 
+test("S19: a chain of more than ten certificates is malformed, whatever they are", async () => {
+  await using bank = await runtime(server);
+  const h2 = recorder();
+  const listener = await bank.mtls.listen(
+    { host: "localhost", port: 0 },
+    { h2, clientCertificates: "required" },
+  );
+  const authorities = [authority];
+  while (authorities.length < 11) {
+    const last = authorities.at(-1);
+    if (last !== undefined) authorities.push(last.intermediate());
+  }
+  const leaf = authorities.at(-1)?.issue({ name: "alice" });
+  assert.ok(leaf !== undefined);
+  const sent = [
+    leaf.certificate,
+    ...authorities.map(({ certificate }) => certificate).toReversed(),
+  ];
+  for (const count of [10, 11]) {
+    const socket = connect({
+      ...addressOf(listener),
+      ca: [authority.bundlePem],
+      cert: certificatesToPem(sent.slice(0, count)),
+      key: leaf.privateKeyPem,
+      ALPNProtocols: ["h2"],
+    });
+    await read(socket);
+    socket.destroy();
+  }
+  const [ten, eleven] = [h2.accepted.length, h2.refused.at(-1)];
+  assert.equal(ten + h2.refused.length, 2);
+  assert.notEqual(h2.refused.at(-2)?.code, "CERTIFICATE_MALFORMED");
+  assert.equal(eleven?.code, "CERTIFICATE_MALFORMED");
+  assert.match(eleven.message, /the chain is too long/);
+});
+
 test("an object that looks like a verified peer is none", async () => {
   const { peer } = await meet(alice);
   assert.ok(peer !== undefined);
