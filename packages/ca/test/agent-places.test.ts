@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import {
+  chmodSync,
+  lchownSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -13,13 +15,18 @@ import {
 import { join } from "node:path";
 import { test } from "node:test";
 import { encodePrivateKey } from "@handfast/x509";
-import { createTestAuthority } from "@handfast/x509/testing";
+import {
+  anyTrustedPeer,
+  createMutualTls,
+  identityFromFile,
+  identityFromFiles,
+  noRevocation,
+  trustFromMemory,
+} from "@handfast/tls";
 import { bundleInFile, placeInDirectory } from "../src/index.ts";
 import { leafIn } from "./support/agents.ts";
 import { refusal, temporaryFolder } from "./support/fixtures.ts";
-import { killAtSteps, pair, placeOf } from "./support/kill-place.ts";
-
-const authority = createTestAuthority();
+import { authority, killAtSteps, pair, placeOf } from "./support/kill-place.ts";
 
 for (const kind of ["file", "directory"] as const) {
   test(`${kind}: what is put is read, the next key is kept until then, and nothing else is left`, async (context) => {
@@ -107,6 +114,63 @@ test("a directory of somebody else's in the place of the link is left alone", as
   await assert.rejects(place.put(pair("one")), refusal("CREDENTIAL_INVALID", /no link of ours/));
   assert.deepEqual(readdirSync(path), ["current"]);
 });
+
+test("a runtime that watches what the agent writes uses each new pair, whole, in either layout", async (context) => {
+  const folder = temporaryFolder(context);
+  for (const kind of ["file", "directory"] as const) {
+    const { place, path } = placeOf(kind, folder);
+    const current = join(path, "current");
+    await place.put(pair("one"));
+    const mtls = await createMutualTls({
+      identity:
+        kind === "file"
+          ? identityFromFile(path)
+          : identityFromFiles({
+              certFile: join(current, "cert.pem"),
+              keyFile: join(current, "key.pem"),
+            }),
+      trust: trustFromMemory(authority.bundlePem),
+      revocation: noRevocation(),
+      admit: anyTrustedPeer(),
+    });
+    context.after(() => mtls.close());
+    await place.put(pair("two"));
+    await mtls.reload();
+    assert.equal((await mtls.reload()).identity, "unchanged");
+    writeFileSync(kind === "file" ? path : join(realpathSync(current), "key.pem"), "broken");
+    const { identity } = await mtls.reload();
+    assert.ok(typeof identity === "object" && "kept" in identity, "the last good pair stays");
+    await place.put(pair("three"));
+    await mtls.reload();
+    assert.equal((await mtls.reload()).identity, "unchanged");
+  }
+});
+
+test(
+  "S56: as root, a place whose directory others can write or lead elsewhere is refused, and nothing is left",
+  { skip: process.geteuid?.() === 0 ? false : "only root can plant what belongs to others" },
+  async (context) => {
+    for (const kind of ["file", "directory"] as const) {
+      const folder = temporaryFolder(context);
+      const [victim, shared, linked] = ["victim", "shared", "linked"].map((name) =>
+        join(folder, name),
+      );
+      assert.ok(victim !== undefined && shared !== undefined && linked !== undefined);
+      mkdirSync(victim);
+      mkdirSync(shared);
+      chmodSync(shared, 0o777);
+      symlinkSync(victim, linked);
+      lchownSync(linked, 65_534, 65_534);
+      for (const parent of [shared, linked]) {
+        const { place } = placeOf(kind, parent);
+        const { privateKey, ...rest } = pair("one");
+        await assert.rejects(place.keepNext(privateKey), { code: "DIRECTORY_UNTRUSTED" });
+        await assert.rejects(place.put({ ...rest, privateKey }), { code: "DIRECTORY_UNTRUSTED" });
+      }
+      assert.deepEqual([readdirSync(victim), readdirSync(shared)], [[], []]);
+    }
+  },
+);
 
 test("a mode for others lets them reach the pair and not write it", async (context) => {
   const folder = temporaryFolder(context);

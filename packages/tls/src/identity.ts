@@ -72,6 +72,24 @@ function identityInOne(pem: Uint8Array): IdentityMaterial {
   return { certificateChain, privateKey: pem };
 }
 
+/**
+ * The identity in one file that holds the key and its certificates, watched: one rename changes both.
+ */
+export function identityFromFile(file: string): IdentitySource {
+  return {
+    description: `certificate and key ${file}`,
+    async read() {
+      const both = await readBounded(file, { maxBytes: MAX_FILE_BYTES });
+      const certificates = decodePem(both).filter(({ label }) => label === "CERTIFICATE");
+      const certificateChain = certificates
+        .map(({ der }) => encodePem("CERTIFICATE", der))
+        .join("");
+      return { certificateChain, privateKey: both };
+    },
+    watch: (changed) => watchFiles([file], { maxBytes: MAX_FILE_BYTES, changed }),
+  };
+}
+
 /** An identity held in memory: PEM text or bytes. It never changes. */
 export function identityFromMemory(material: IdentityMaterial): IdentitySource {
   return { description: "identity in memory", read: () => Promise.resolve(material) };

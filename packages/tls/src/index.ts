@@ -17,7 +17,7 @@ export type { HandshakeLimits } from "./source-limits.ts";
 export type { ProtocolOptions } from "./secure-context.ts";
 
 // Where certificates, trust and revocation come from.
-export { identityFromFiles, identityFromMemory, noIdentity } from "./identity.ts";
+export { identityFromFile, identityFromFiles, identityFromMemory, noIdentity } from "./identity.ts";
 export type { Identity, IdentityMaterial, IdentitySource, Purpose } from "./identity.ts";
 export { trustFromFile, trustFromMemory, trustFromSeveral } from "./trust.ts";
 export type { Trust, TrustAnchor, TrustMaterial, TrustSource } from "./trust.ts";

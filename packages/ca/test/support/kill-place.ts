@@ -7,6 +7,7 @@ import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { encodePrivateKey } from "@handfast/x509";
 import { createTestAuthority } from "@handfast/x509/testing";
+import type { TestAuthority } from "@handfast/x509/testing";
 import { placeInDirectory, placeInFile } from "../../src/index.ts";
 import type { CredentialPlace, PresentCredential } from "../../src/index.ts";
 import { leafIn } from "./agents.ts";
@@ -70,5 +71,6 @@ export async function killAtSteps(
   assert.ok(left.filter((name) => name.startsWith(".pair-")).length <= 2, "cleared away");
 }
 
-const authority = createTestAuthority();
+/** Who has made the pairs. */
+export const authority: TestAuthority = createTestAuthority();
 const script = fileURLToPath(new URL("kill-place-at-step.ts", import.meta.url));
