@@ -54,7 +54,7 @@ export async function runDocument(document: Document): Promise<readonly Told[]> 
     return told;
   } finally {
     process.chdir(before);
-    for (const child of children) child.kill("SIGKILL");
+    for (const child of children) endGroup(child);
     rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -124,7 +124,7 @@ async function endJob(job: string, { children }: Running): Promise<string> {
   const child = children.find(({ spawnargs }) => spawnargs.join(" ").includes(job));
   if (child === undefined) throw new Error(`no job runs ${job}`);
   const ended = new Promise((done) => child.once("exit", done));
-  child.kill("SIGKILL");
+  endGroup(child);
   await ended;
   return "";
 }
@@ -156,7 +156,7 @@ async function shell(words: string, place: Place): Promise<string> {
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding("utf8").on("data", (text: string) => (said += text));
   }
-  const timer = setTimeout(() => child.kill("SIGKILL"), TIMEOUT_MS);
+  const timer = setTimeout(() => endGroup(child), TIMEOUT_MS);
   await new Promise((done) => child.once("close", done));
   clearTimeout(timer);
   return said;
@@ -196,9 +196,22 @@ async function begin(
     .join("");
 }
 
+/** Ends a command and what it started. */
+function endGroup({ pid, exitCode }: ChildProcess): void {
+  if (pid === undefined || exitCode !== null) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    // It has ended by itself meanwhile.
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
 function start(words: string, { folder, home }: Place): ChildProcess {
   return spawn("/bin/sh", ["-c", words], {
     cwd: folder,
+    // A group of its own: the command may hand over to another process.
+    detached: true,
     stdio: ["ignore", "pipe", "pipe"],
     env: {
       PATH: `${join(folder, "bin")}:${dirname(process.execPath)}:${process.env["PATH"] ?? ""}`,
