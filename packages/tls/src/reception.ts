@@ -9,6 +9,7 @@ import { refusal } from "./refusal.ts";
 import type { Refusal } from "./refusal.ts";
 import type { SessionTable } from "./sessions.ts";
 import type { Trust } from "./trust.ts";
+import { sourceOf } from "./source-limits.ts";
 import { judgeConnection, judgePresented } from "./verify-peer.ts";
 import type { Verdict } from "./verify-peer.ts";
 
@@ -18,6 +19,11 @@ export interface SessionLimits {
   readonly sessions?: number;
   /** Live sessions of one identity. Default 10,000. */
   readonly sessionsPerIdentity?: number;
+  /**
+   * Live sessions of one source, an IPv4 address or an IPv6 /64, on listeners that ask for no certificate:
+   * who has no identity is counted by where he comes from. Default an eighth of `sessions`.
+   */
+  readonly sessionsPerSource?: number;
   /** Whether a refused peer is told why in the protocol's own words. Default true. */
   readonly refusalNotice?: boolean;
 }
@@ -67,6 +73,8 @@ export interface Reception {
 export function createReception(context: ReceptionContext): Reception {
   const { onEvent, limits, sessions } = context;
   const notices = createNotices();
+  const total = limits.sessions ?? 100_000;
+  const strangers = createPlaces(limits.sessionsPerSource ?? Math.max(1, Math.floor(total / 8)));
 
   function receive(
     socket: TLSSocket,
@@ -120,7 +128,7 @@ export function createReception(context: ReceptionContext): Reception {
 
   function overLimit({ peer }: Verdict & { ok: true }): Refusal | undefined {
     const perIdentity = limits.sessionsPerIdentity ?? 10_000;
-    if (sessions.size >= (limits.sessions ?? 100_000)) return refusal("LIMIT_EXCEEDED");
+    if (sessions.size >= total) return refusal("LIMIT_EXCEEDED");
     if (peer.identity !== undefined && sessions.count(peer.identity) >= perIdentity) {
       return refusal("LIMIT_EXCEEDED", {
         message: `${peer.identity} has ${perIdentity} sessions already`,
@@ -148,7 +156,7 @@ export function createReception(context: ReceptionContext): Reception {
   return {
     receive,
     receiveAnybody(socket, protocol, arrival) {
-      if (sessions.size >= (limits.sessions ?? 100_000)) {
+      if (sessions.size >= total || !strangers.take(sourceOf(arrival.remoteAddress), socket)) {
         socket.destroy();
         report(refusal("LIMIT_EXCEEDED"), arrival);
         return false;
@@ -157,6 +165,24 @@ export function createReception(context: ReceptionContext): Reception {
       return true;
     },
     report,
+  };
+}
+
+/** At most so many connections of each source. */
+function createPlaces(limit: number): { take(source: string, socket: TLSSocket): boolean } {
+  const taken = new Map<string, number>();
+  return {
+    take(source, socket) {
+      const before = taken.get(source) ?? 0;
+      if (before >= limit) return false;
+      taken.set(source, before + 1);
+      socket.once("close", () => {
+        const left = (taken.get(source) ?? 1) - 1;
+        if (left > 0) taken.set(source, left);
+        else taken.delete(source);
+      });
+      return true;
+    },
   };
 }
 

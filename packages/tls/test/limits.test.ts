@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { connect as connectTls } from "node:tls";
+import type { TLSSocket } from "node:tls";
 
 import { serverName } from "../src/index.ts";
 import { createSourceLimits, sourceOf } from "../src/source-limits.ts";
@@ -163,6 +164,29 @@ test("S17: a server that asks for no certificate serves peers without one, and n
   assert.equal(await read(socket), "hello nobody");
   assert.deepEqual(h2.accepted, [undefined]);
   socket.destroy();
+});
+
+test("S49: one source without certificates has at most so many sessions, and gets its places back", async () => {
+  await using bank = await runtime(server, { limits: { sessions: 16 } });
+  const listener = await bank.mtls.listen(
+    { host: "localhost", port: 0 },
+    { h2: recorder(), clientCertificates: "none" },
+  );
+  const dial = (): TLSSocket => {
+    const to = { ...addressOf(listener), ca: [authority.bundlePem], ALPNProtocols: ["h2"] };
+    return connectTls(to).on("error", ignore);
+  };
+  const [first, second] = [dial(), dial()];
+  assert.equal(await read(first), "hello nobody");
+  assert.equal(await read(second), "hello nobody");
+  const third = dial();
+  await once(third.resume(), "close", { signal: AbortSignal.timeout(5_000) });
+  assert.equal(bank.mtls.sessions().length, 2);
+  first.destroy();
+  while (bank.mtls.sessions().length > 1) await new Promise(setImmediate);
+  const fourth = dial();
+  assert.equal(await read(fourth), "hello nobody");
+  for (const socket of [second, fourth]) socket.destroy();
 });
 
 test("a Unix socket is listened on and dialled, with the same verdict", async () => {
