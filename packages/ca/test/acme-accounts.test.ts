@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { test } from "node:test";
 import { generateKeyPair } from "@handfast/x509";
+import { newExternalKey } from "../src/acme/secrets.ts";
 import type { ExternalAccountRequest } from "../src/index.ts";
 import { acmeUrl, bind, csrFor, jwkOf, orderFor, signJws, temporaryAcme } from "./support/acme.ts";
 import type { Answer, TestAcme, TestClient } from "./support/acme.ts";
@@ -148,6 +149,17 @@ test("an external account key is for well-formed names and a time that is not en
     "10.1.0.0/16",
     "2001:db8::/64",
   ]);
+});
+
+test("neither half of an external account key can be taken for an option", () => {
+  const made: string[] = [];
+  const { keyId, macKey } = newExternalKey({
+    macKeyOf(id) {
+      made.push(id);
+      return Uint8Array.of(made.length < 3 ? 0xf8 : 0x00, 1, 2); // 0xf8 begins as "-"
+    },
+  });
+  assert.deepEqual([made.length, keyId, macKey], [3, made[2], "AAEC"]);
 });
 
 test("S51: an account has the names of its external account key, and no others", async (context) => {

@@ -1,4 +1,4 @@
-import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { createHmac, timingSafeEqual } from "node:crypto";
 import { CaError } from "../errors.ts";
 import type { KeyStore } from "../keys.ts";
 import type { Store } from "../store/store.ts";
@@ -10,8 +10,7 @@ import { decoded, flattenedParts, objectOf, parseJson } from "./jws.ts";
 import { AcmeProblem } from "./problem.ts";
 import { addRecord, changeRecord, listRecords, readRecord } from "./records.ts";
 import type { Stored } from "./records.ts";
-import { openAcmeSecrets } from "./secrets.ts";
-import type { AcmeSecrets } from "./secrets.ts";
+import { newExternalKey, openAcmeSecrets } from "./secrets.ts";
 
 /** What an external account key (EAB, RFC 8555 7.3.4) shall allow. */
 export interface ExternalAccountRequest {
@@ -82,7 +81,7 @@ export async function createExternalAccount(
   }
   const secrets = await openAcmeSecrets(keys);
   const now = clock();
-  const { keyId, macKey } = newKey(secrets);
+  const { keyId, macKey } = newExternalKey(secrets);
   const usableUntil = new Date(now.getTime() + usableSeconds * 1_000);
   await store.transaction((records) =>
     addRecord(records, "external-account", {
@@ -183,15 +182,6 @@ export function requireUsable({ body }: Stored<"external-account">, now: Date): 
   if (body.account !== undefined) throw refused("was used before, by another account");
   if (body.usableUntil < now.getTime()) {
     throw refused(`could be used until ${new Date(body.usableUntil).toISOString()}`);
-  }
-}
-
-/** Both are given to commands as arguments: neither begins with a hyphen. */
-function newKey(secrets: AcmeSecrets): { keyId: string; macKey: string } {
-  for (;;) {
-    const keyId = randomBytes(12).toString("hex");
-    const macKey = Buffer.from(secrets.macKeyOf(keyId)).toString("base64url");
-    if (!macKey.startsWith("-")) return { keyId, macKey };
   }
 }
 

@@ -1,4 +1,4 @@
-import { hkdfSync } from "node:crypto";
+import { hkdfSync, randomBytes } from "node:crypto";
 import type { KeyStore } from "../keys.ts";
 import { ownKey } from "../own-key.ts";
 
@@ -6,7 +6,7 @@ import { ownKey } from "../own-key.ts";
 export interface AcmeSecrets {
   readonly nonceKey: Uint8Array;
   /** The MAC key of an external account; the store holds none of them. */
-  macKeyOf(externalAccount: string): Uint8Array;
+  readonly macKeyOf: (externalAccount: string) => Uint8Array;
 }
 
 /** Opens the secrets; the key is made when it is first needed. @throws CaError of the key store */
@@ -19,6 +19,18 @@ export async function openAcmeSecrets(keys: KeyStore): Promise<AcmeSecrets> {
     nonceKey: derive("nonces"),
     macKeyOf: (externalAccount) => derive(`external account ${externalAccount}`),
   };
+}
+
+/** A new external account key. Both halves may be arguments of commands: neither begins with a hyphen. */
+export function newExternalKey({ macKeyOf }: Pick<AcmeSecrets, "macKeyOf">): {
+  keyId: string;
+  macKey: string;
+} {
+  for (;;) {
+    const keyId = randomBytes(12).toString("hex");
+    const macKey = Buffer.from(macKeyOf(keyId)).toString("base64url");
+    if (!macKey.startsWith("-")) return { keyId, macKey };
+  }
 }
 
 const keyName = "acme-1";
