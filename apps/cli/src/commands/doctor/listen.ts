@@ -48,7 +48,10 @@ export async function listenAsServer(
   process.once("SIGTERM", stop);
   try {
     const { address } = await greetClients(mtls, parseTarget(word));
-    if ("port" in address) output.line(`listening on ${address.host}:${address.port}`);
+    if ("port" in address) {
+      if (options.json === true) output.jsonLine({ listening: address });
+      else output.line(`listening on ${address.host}:${address.port}`);
+    }
     await ended.promise;
   } finally {
     process.off("SIGINT", stop);
