@@ -112,6 +112,18 @@ test("doctor --files looks at what the environment of a service names", async (c
   assert.match(own.stdout, /^revocation +\S+crl, 2 lists$/m);
 });
 
+test("doctor names a setting that switches verification off for other code", async (context) => {
+  const shell = await household(context);
+  const { code, stderr } = await shell.run(["doctor", "--files", "--as", "api"], {
+    env: { NODE_TLS_REJECT_UNAUTHORIZED: "0" },
+  });
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /^error: .*NODE_TLS_REJECT_UNAUTHORIZED=0 is set: .* \(ENVIRONMENT_UNSAFE\)$/m,
+  );
+});
+
 test("doctor --listen says of each client what is wrong", async (context) => {
   const shell = await household(context);
   const words = ["doctor", "--listen", "localhost:0", "--as", "api", "--count", "2"];

@@ -126,6 +126,11 @@ const cases: readonly [AilmentCode, string, Files, ExamineFilesOptions?, RegExp?
     { names: ["api", "api.example"] },
     /api\.example is dialled, it has api/,
   ],
+  [
+    "CERTIFICATE_UNUSABLE",
+    "something else in the place of a certificate",
+    { cert: encodePem("CERTIFICATE", Buffer.from("hello")) },
+  ],
   ["CA_UNUSABLE", "a bundle with a leaf in it", { ca: api.certificateChainPem }],
   ["CA_UNUSABLE", "a bundle with a key in it", { ca: ca.bundlePem + api.privateKeyPem }],
   ["CA_UNUSABLE", "an empty bundle", { ca: "\n" }],

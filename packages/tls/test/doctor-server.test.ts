@@ -29,6 +29,7 @@ import type { TestAuthority, TestIdentity } from "@handfast/x509/testing";
 import { oneOf, spiffeId } from "../src/index.ts";
 import type { MutualTlsOptions } from "../src/index.ts";
 import { ailments, examineServer } from "../src/doctor/index.ts";
+import { unreachableFinding } from "../src/doctor/server-findings.ts";
 import type { AilmentCode, ExamineServerOptions, ServerReport } from "../src/doctor/index.ts";
 import { authority, runtime } from "./fixtures.ts";
 
@@ -141,6 +142,15 @@ test("HOST_UNKNOWN, CONNECTION_REFUSED: nobody is there", async () => {
   gone.close();
   await once(gone, "close");
   assertFirst(await examine({ port }), "CONNECTION_REFUSED", /ECONNREFUSED/);
+});
+
+test("CONNECTION_TIMED_OUT: packets are not answered", () => {
+  for (const code of ["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"]) {
+    const gone = { stage: "unreachable", code, reason: `connect ${code} 10.0.0.7:8443` } as const;
+    const { code: found, mend } = unreachableFinding(gone, { host: "10.0.0.7", port: 8443 });
+    assert.equal(found, "CONNECTION_TIMED_OUT");
+    assert.match(mend, /`nc -vz 10\.0\.0\.7 8443`/);
+  }
 });
 
 test("SERVER_SILENT: it accepts, and does not answer", async (context) => {

@@ -17,6 +17,7 @@ import type { Certificate, ChainReason, Crl } from "@handfast/x509";
 import { reasonOf } from "../errors.ts";
 import { parseTrust } from "../trust.ts";
 import type { Purpose } from "../identity.ts";
+import { inspectEnvironment } from "../runtime-environment.ts";
 import type { AilmentCode } from "./ailments.ts";
 import { byLikelihood, finding } from "./finding.ts";
 import type { Finding } from "./finding.ts";
@@ -56,7 +57,7 @@ export interface FilesReport {
 
 /** Looks at the files of one side as a server, a client and their peers would, and says what is wrong. */
 export async function examineFiles(options: ExamineFilesOptions): Promise<FilesReport> {
-  const findings: Finding[] = [];
+  const findings: Finding[] = [...environmentFindings()];
   const now = options.now ?? new Date();
   const { certFile, keyFile, caFile, crlDirectory } = options;
   const certText = certFile === undefined ? undefined : await readText(certFile, findings);
@@ -102,6 +103,16 @@ export async function examineFiles(options: ExamineFilesOptions): Promise<FilesR
     bundle: anchors.length > 0 ? caText : undefined,
     findings: byLikelihood(findings),
   };
+}
+
+/** What the process that asks was started with: it is usually what the service was started with. */
+function environmentFindings(): readonly Finding[] {
+  try {
+    inspectEnvironment({ dangerouslyAllowUnsafeEnvironment: false, onEvent: () => {} });
+    return [];
+  } catch (thrown) {
+    return [finding("ENVIRONMENT_UNSAFE", { detail: reasonOf(thrown) })];
+  }
 }
 
 async function readText(file: string, findings: Finding[]): Promise<string | undefined> {
