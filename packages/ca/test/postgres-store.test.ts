@@ -8,6 +8,7 @@ import { createName, createRequest, generateKeyPair } from "@handfast/x509";
 import {
   authorityHome,
   CaError,
+  createAcme,
   createAuthority,
   establishAuthority,
   initAuthorityHome,
@@ -15,6 +16,7 @@ import {
   openPostgresStore,
 } from "../src/index.ts";
 import type { Store } from "../src/index.ts";
+import { acmeUrl, createTestClient, listen } from "./support/acme.ts";
 import { memoryKeys, refusal, requestFor, temporaryFolder } from "./support/fixtures.ts";
 import { killOneOfTwo } from "./support/kill-one-of-two.ts";
 import { startPostgres } from "../../../test/support/postgres.ts";
@@ -49,8 +51,34 @@ if (postgres.skip !== false) {
       stores.map((each) => createAuthority({ store: each, keys })),
     );
     assert.ok(one !== undefined && other !== undefined);
-    return { one, other, store, url };
+    return { one, other, store, url, stores, keys };
   };
+
+  test("S51: an external account key and a nonce are good once, whichever instance they are shown to", async (context) => {
+    const { one, other, stores, keys } = await twoInstances(context);
+    const ports = await Promise.all(
+      [one, other].map(async (authority, index) => {
+        const store = stores[index] ?? stores[0];
+        const acme = await createAcme({ authority, store, keys, url: acmeUrl });
+        context.after(() => acme.close());
+        return listen(context, (message, response) => void acme.handle(message, response));
+      }),
+    );
+    const external = await one.createExternalAccount({ names: [".bank.example"], requester });
+    const clients = Array.from({ length: 8 }, (_, index) =>
+      createTestClient(ports[index % 2] ?? 0),
+    );
+    const answers = await Promise.all(clients.map((client) => client.register(external)));
+    assert.equal(answers.filter(({ status }) => status === 201).length, 1);
+
+    const client = clients[answers.findIndex(({ status }) => status === 201)];
+    assert.ok(client);
+    const header = { nonce: await client.nonce() };
+    const url = String(client.kid);
+    const shown = await Promise.all(ports.map((port) => client.sendTo(port, url, "", header)));
+    const statuses = new Set(shown.map(({ status }) => status));
+    assert.deepEqual(statuses, new Set([200, 400]));
+  });
 
   test("S48: revocation by one instance racing renewal by another: no living certificate of a revoked parent", async (context) => {
     const { one, other, store } = await twoInstances(context);

@@ -142,7 +142,12 @@ export interface TestClient {
   /** Signed by the account, or by the key if there is no account yet. */
   post(url: string, payload: unknown, options?: PostOptions): Promise<Answer>;
   /** The same, to another server on the same store. */
-  sendTo(port: number, url: string, payload: unknown): Promise<Answer>;
+  sendTo(
+    port: number,
+    url: string,
+    payload: unknown,
+    header?: Record<string, unknown>,
+  ): Promise<Answer>;
   register(external?: { keyId: string; macKey: string }): Promise<Answer>;
   nonce(): Promise<string>;
   thumbprint(): string;
@@ -176,8 +181,8 @@ export function createTestClient(port: number, algorithm: KeyAlgorithm = "ecdsa-
       nonce = answer.headers["replay-nonce"] as string | undefined;
       return answer;
     },
-    async sendTo(other, url, payload): Promise<Answer> {
-      const header = { nonce: await client.nonce(), url, kid: client.kid };
+    async sendTo(other, url, payload, changes = {}): Promise<Answer> {
+      const header = { nonce: await client.nonce(), url, kid: client.kid, ...changes };
       const body = JSON.stringify(signJws(client.keys.privateKey, { header, payload }));
       const contentType = "application/jose+json";
       return exchange(other, { url, method: "POST", body, contentType });
