@@ -104,7 +104,7 @@ function examine({ port }: Served, options: Examination = {}): Promise<ServerRep
   return examineServer({
     host: "localhost",
     port,
-    timeoutMs: 2000,
+    timeoutMs: 10_000,
     ...rest,
     ...(own === undefined ? {} : { identity: own }),
     ...(trust === undefined ? {} : { trust }),
@@ -155,7 +155,7 @@ test("CONNECTION_TIMED_OUT: packets are not answered", () => {
 
 test("SERVER_SILENT: it accepts, and does not answer", async (context) => {
   const served = await listening(context, createNet());
-  assertFirst(await examine(served, { timeoutMs: 100 }), "SERVER_SILENT");
+  assertFirst(await examine(served, { timeoutMs: 700 }), "SERVER_SILENT");
 });
 
 test("CLOSED_AT_ONCE: it closes without a word", async (context) => {
