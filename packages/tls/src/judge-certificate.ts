@@ -13,10 +13,13 @@ import type { Trust } from "./trust.ts";
 /**
  * Judges what was presented, up to but without admission: the path to an anchor, validity, purpose, SPIFFE rules,
  * name, revocation, in the order of S10. Proof of possession of the key is not part of it.
+ *
+ * @param known what a path was described as before; it is the description if the path is the same.
  */
 export function judgeCertificate(
   presented: Presented,
   grounds: Grounds,
+  known?: PeerCertificate,
 ): { readonly ok: true; readonly description: PeerCertificate } | NotVerified {
   const { leaf } = presented;
   const { rule, now } = grounds;
@@ -37,7 +40,8 @@ export function judgeCertificate(
   }
   const mistake = spiffeMistake(leaf, path, grounds.trust);
   if (mistake !== undefined) return refused(mistake.code, mistake.message);
-  const description = describeCertificate(path);
+  const description =
+    known !== undefined && samePath(known.chain, path) ? known : describeCertificate(path);
   if (rule.side === "client") {
     const unexpected = unexpectedServer(description, rule.expect);
     if (unexpected !== undefined) return refused("CERTIFICATE_HOSTNAME_MISMATCH", unexpected);
@@ -61,6 +65,10 @@ export function judgeCertificate(
     );
   }
   return { ok: true, description };
+}
+
+function samePath(a: readonly Certificate[], b: readonly Certificate[]): boolean {
+  return a.length === b.length && a.every((certificate, index) => certificate === b[index]);
 }
 
 interface NotVerified {

@@ -83,15 +83,21 @@ export function judgeConnection(
  */
 export function judgePresented(
   presented: Presented,
-  { tlsVersion, cipher, resumed }: ConnectionFacts,
+  facts: ConnectionFacts | VerifiedPeer,
   grounds: Grounds,
 ): Verdict {
-  const judged = judgeCertificate(presented, grounds);
+  // A live session's peer stays what it is as long as its path does.
+  const known = isVerifiedPeer(facts) ? facts : undefined;
+  const judged = judgeCertificate(presented, grounds, known);
   if (!judged.ok) return { ...judged, presented };
-  const peer = mint({ ...judged.description, tlsVersion, cipher, resumed });
+  const { tlsVersion, cipher, resumed } = facts;
+  const peer =
+    known !== undefined && judged.description === known
+      ? known
+      : mint({ ...judged.description, tlsVersion, cipher, resumed });
   const refused = notAdmitted(peer, grounds);
   if (refused === undefined) return { ok: true, peer, presented };
-  minted.delete(peer);
+  if (peer !== known) minted.delete(peer);
   return { ok: false, refusal: refused, presented };
 }
 
