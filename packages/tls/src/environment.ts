@@ -1,6 +1,6 @@
 import type { AdmissionRule } from "./admission.ts";
 import { TlsError } from "./errors.ts";
-import { identityFromFile, identityFromFiles } from "./identity.ts";
+import { identityFromFiles } from "./identity.ts";
 import { createMutualTls } from "./mutual-tls.ts";
 import type { MutualTls, MutualTlsOptions } from "./mutual-tls.ts";
 import { crlFromDirectory } from "./crl-sources.ts";
@@ -68,10 +68,7 @@ export async function mutualTlsFromEnv(
 function sourcesFromFiles(env: Environment): Pick<MutualTlsOptions, "identity" | "trust"> {
   const { CA_FILE, CERT_FILE, KEY_FILE } = requireSettings(env, fileSettings);
   return {
-    identity:
-      CERT_FILE === KEY_FILE
-        ? identityFromFile(CERT_FILE)
-        : identityFromFiles({ certFile: CERT_FILE, keyFile: KEY_FILE }),
+    identity: identityFromFiles({ certFile: CERT_FILE, keyFile: KEY_FILE }),
     trust: trustFromFile(CA_FILE),
   };
 }

@@ -46,15 +46,14 @@ export interface Identity {
  * The identity in two files, watched: a change on disk is picked up without a restart.
  *
  * Two files cannot change in one step. A pair that does not match is never used: the last good pair stays
- * until the second file has changed too. One file that holds both, named twice, changes in one step.
+ * until the second file has changed too. One file, named twice, is {@link identityFromFile}.
  */
 export function identityFromFiles(files: { certFile: string; keyFile: string }): IdentitySource {
   const { certFile, keyFile } = files;
+  if (certFile === keyFile) return identityFromFile(certFile);
   return {
     description: `certificate ${certFile} and key ${keyFile}`,
     async read() {
-      if (certFile === keyFile)
-        return identityInOne(await readBounded(certFile, { maxBytes: MAX_FILE_BYTES }));
       const [certificateChain, privateKey] = await Promise.all([
         readBounded(certFile, { maxBytes: MAX_FILE_BYTES }),
         readBounded(keyFile, { maxBytes: MAX_FILE_BYTES }),
@@ -63,13 +62,6 @@ export function identityFromFiles(files: { certFile: string; keyFile: string }):
     },
     watch: (changed) => watchFiles([certFile, keyFile], { maxBytes: MAX_FILE_BYTES, changed }),
   };
-}
-
-/** What one PEM file says of both; a chain by itself must not hold a key. */
-function identityInOne(pem: Uint8Array): IdentityMaterial {
-  const certificates = decodePem(pem).filter(({ label }) => label === "CERTIFICATE");
-  const certificateChain = certificates.map(({ label, der }) => encodePem(label, der)).join("");
-  return { certificateChain, privateKey: pem };
 }
 
 /**
