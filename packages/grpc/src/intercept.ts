@@ -20,6 +20,7 @@ export function intercept<Call>(
   call: Call,
   innermost: (taps: readonly MessageTaps[]) => Promise<void>,
 ): Promise<void> {
+  if (interceptors.length === 0) return innermost([]);
   const run = (index: number, taps: readonly MessageTaps[]): Promise<void> => {
     const interceptor = interceptors[index];
     if (interceptor === undefined) return innermost(taps);

@@ -82,6 +82,15 @@ export class Metadata {
     }
   }
 
+  /** The size as RFC 9113, 6.5.2 counts it: names, values and 32 for each. */
+  get wireSize(): number {
+    let size = 0;
+    for (const [name, values] of this.#entries) {
+      for (const value of values) size += name.length + value.length + 32;
+    }
+    return size;
+  }
+
   /** Every name once. */
   names(): readonly string[] {
     return [...this.#entries.keys()];

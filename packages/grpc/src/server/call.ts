@@ -9,6 +9,7 @@ import { GrpcError } from "../errors.ts";
 import { Metadata } from "../metadata.ts";
 import type { ReadonlyMetadata } from "../metadata.ts";
 import { statusName } from "../status.ts";
+import type { Listed } from "../roster.ts";
 import type { CallerOfCall } from "./forwarded-by.ts";
 
 /** What a handler and an interceptor know of the call they serve. */
@@ -55,7 +56,7 @@ export interface CallContext extends CallerOfCall {
 }
 
 /** A call between its head and its status. It ends exactly once, whoever is first. */
-export class OpenCall implements ServerCall, EngineServerListener {
+export class OpenCall implements ServerCall, EngineServerListener, Listed {
   readonly startedAt: number = performance.now();
   readonly deadline: Date | undefined;
   receivedBytes = 0;
@@ -64,6 +65,7 @@ export class OpenCall implements ServerCall, EngineServerListener {
   context: Context | undefined;
   /** Whether the call is counted among those of its caller. */
   hasPlace = false;
+  place = -1;
   readonly #engine: EngineServerCall;
   readonly #context: CallContext;
   #abort: AbortController | undefined;

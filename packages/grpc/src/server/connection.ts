@@ -4,6 +4,7 @@ import type { DrainReason, LiveProtocol, Refusal, Session, VerifiedPeer } from "
 import type { EngineServerCall, ServerEngine } from "../engine.ts";
 import { GrpcError } from "../errors.ts";
 import { Metadata } from "../metadata.ts";
+import { Roster } from "../roster.ts";
 import { OpenCall } from "./call.ts";
 import type { CallerOfCall } from "./forwarded-by.ts";
 import { serveCall } from "./serve-call.ts";
@@ -38,7 +39,7 @@ export interface ConnectionPeer {
 
 /** One connection of a server and its calls. */
 export interface ServerConnection extends LiveProtocol {
-  readonly calls: ReadonlySet<OpenCall>;
+  readonly calls: Iterable<OpenCall>;
   destroy(): void;
 }
 
@@ -48,7 +49,7 @@ export function serveConnection(
   who: ConnectionPeer,
   context: ConnectionContext,
 ): ServerConnection {
-  const calls = new Set<OpenCall>();
+  const calls = new Roster<OpenCall>();
   let refused: Refusal | undefined;
   let draining = false;
   const connection = context.engine.accept(socket, onCall, context.unknown);
@@ -67,7 +68,7 @@ export function serveConnection(
       finish(engineCall, new GrpcError("UNIMPLEMENTED", "unknown method"));
       return;
     }
-    if (sizeOf(engineCall.headers) > context.maxHeaderBytes) {
+    if (engineCall.headers.wireSize > context.maxHeaderBytes) {
       const text = `request headers are larger than the limit of ${context.maxHeaderBytes} bytes`;
       finish(engineCall, new GrpcError("RESOURCE_EXHAUSTED", text));
       return;
@@ -126,13 +127,6 @@ function refusalError(refusal: Refusal): GrpcError {
 /** What a call reads that the end of its connection or server has overtaken. */
 export function goingAway(): GrpcError {
   return new GrpcError("UNAVAILABLE", "the server is going away");
-}
-
-/** The size of headers as RFC 9113, 6.5.2 counts it. */
-function sizeOf(headers: Metadata): number {
-  let size = 0;
-  for (const [name, value] of headers) size += name.length + value.length + 32;
-  return size;
 }
 
 function finish(call: EngineServerCall, error: GrpcError): void {

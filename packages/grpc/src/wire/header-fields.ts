@@ -8,6 +8,7 @@ import { statusNumbers } from "../status.ts";
 
 /** Appends metadata to fields; bytes go as base64 without padding. */
 export function appendMetadata(fields: string[], metadata: Metadata): void {
+  if (metadata.wireSize === 0) return;
   for (const [name, value] of metadata) {
     fields.push(name, typeof value === "string" ? value : encodeBytes(value));
   }

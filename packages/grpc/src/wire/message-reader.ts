@@ -106,8 +106,8 @@ export class MessageReader {
   #messageLength(): number | undefined {
     if (this.#size < prefixLength) return undefined;
     if (this.#pieces[0]!.length < prefixLength) this.#pieces = [join(this.#pieces, this.#size)];
-    const [, a, b, c, d] = this.#pieces[0]!;
-    return a! * 2 ** 24 + ((b! << 16) | (c! << 8) | d!);
+    const prefix = this.#pieces[0]!;
+    return prefix[1]! * 2 ** 24 + ((prefix[2]! << 16) | (prefix[3]! << 8) | prefix[4]!);
   }
 
   #deliver(needed: number): void {

@@ -6,6 +6,7 @@ import { Metadata } from "../metadata.ts";
 import { statusNumbers } from "../status.ts";
 import { appendMetadata, appendStatus } from "./header-fields.ts";
 import { MessageReader, messagePrefix } from "./message-reader.ts";
+import type { MessageReaderEvents } from "./message-reader.ts";
 
 /** What a stream needs of its connection. */
 export interface StreamHost {
@@ -24,7 +25,7 @@ export interface CallHead {
 }
 
 /** A call on one stream of a server. What comes late, for a stream that has ended, does nothing. */
-export class ServerStream implements EngineServerCall {
+export class ServerStream implements EngineServerCall, MessageReaderEvents {
   readonly path: string;
   readonly headers: Metadata;
   readonly deadline: number | undefined;
@@ -53,15 +54,7 @@ export class ServerStream implements EngineServerCall {
         maxMessageBytes: call.host.maxReceiveMessageBytes,
         encoding: fieldValue(head.fields, "grpc-encoding"),
       },
-      {
-        message: (bytes) => this.#listener?.onMessage(bytes),
-        end: () => this.#listener?.onEnd(),
-        broken: (fault) => this.#fail(fault),
-        consumed: (octets) => {
-          call.host.connection.consume(id, octets);
-          call.host.wake();
-        },
-      },
+      this,
     );
   }
 
@@ -112,6 +105,23 @@ export class ServerStream implements EngineServerCall {
   release(): void {
     if (!this.#gone) return;
     this.#host.connection.release(this.#id);
+    this.#host.wake();
+  }
+
+  message(bytes: Uint8Array): void {
+    this.#listener?.onMessage(bytes);
+  }
+
+  end(): void {
+    this.#listener?.onEnd();
+  }
+
+  broken(fault: EngineStatus): void {
+    this.#fail(fault);
+  }
+
+  consumed(octets: number): void {
+    this.#host.connection.consume(this.#id, octets);
     this.#host.wake();
   }
 
