@@ -170,7 +170,7 @@ function spawnProgram(file: string, args: readonly string[], env: Settings) {
   return spawn(process.execPath, [...options, path, ...args], {
     env: { PATH: process.env["PATH"] ?? "", NODE_COMPILE_CACHE: compileCache, ...env },
     stdio: ["ignore", "pipe", "pipe"],
-    timeout: 20_000,
+    timeout: 90_000,
   });
 }
 
