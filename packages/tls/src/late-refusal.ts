@@ -24,7 +24,12 @@ export function reportLateRefusal(socket: TLSSocket, refused: (refusal: Refusal)
     heard ||= chunk !== null;
     if (hasSpoken()) return push(chunk, encoding);
     // Node is in the middle of telling: the alert follows before anything else is done.
-    setImmediate(() => void (socket.destroyed || push(null)));
+    setImmediate(() => {
+      if (socket.destroyed) return;
+      push(null);
+      // As Node does: node:http2, which reads below the stream, hears of the end by this alone.
+      socket.read(0);
+    });
     return false;
   };
   socket.emit = (event: string | symbol, ...args: unknown[]): boolean => {

@@ -1,6 +1,7 @@
 // A server with TLS 1.3 refuses our certificate when our side of the handshake is done: its reason arrives all the same.
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { connect } from "node:http2";
 import type { Socket } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
@@ -104,4 +105,15 @@ test("a server that resets before it has spoken has closed the connection; one t
   const polite = await alice.mtls.dial({ host: "localhost", port: ending });
   polite.socket.resume();
   await once(polite.socket, "end");
+});
+
+test("node:http2, which reads below the stream, hears of an end that comes early", async (context) => {
+  const port = await demanding(context, (socket) => {
+    socket.once("data", () => socket.end());
+  });
+  await using alice = await runtime(authority.issue({ name: "alice" }));
+  const { socket } = await alice.mtls.dial({ host: "localhost", port }, { alpn: ["h2"] });
+  const session = connect("http://localhost", { createConnection: () => socket });
+  session.on("error", () => undefined);
+  await once(session, "close", { signal: AbortSignal.timeout(5_000) });
 });
