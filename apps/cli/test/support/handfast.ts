@@ -41,7 +41,12 @@ export function createShell(context: TestContext): Shell {
   const spawned: Shell["run"] = (words, options = {}) =>
     runProgram([process.execPath, "--conditions=@handfast/source", program, ...words], {
       cwd: folder,
-      env: { PATH: process.env["PATH"] ?? "", HANDFAST_HOME: home, ...options.env },
+      env: {
+        PATH: process.env["PATH"] ?? "",
+        ...compileCache(),
+        HANDFAST_HOME: home,
+        ...options.env,
+      },
       input: options.input ?? "",
     });
   const inHome = (options: RunOptions = {}): RunOptions => ({
@@ -58,6 +63,12 @@ export function createShell(context: TestContext): Shell {
       return JSON.parse(stdout);
     },
   };
+}
+
+/** What a test run has compiled already, its programs need not compile again. */
+function compileCache(): Record<string, string> {
+  const folder = process.env["NODE_COMPILE_CACHE"];
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
 }
 
 async function call(
