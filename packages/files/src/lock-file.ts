@@ -32,10 +32,12 @@ export function lockFile(path: string): FileLock {
       cause: thrown,
     });
   }
-  const held = database;
+  const lock = database;
+  held.add(lock);
   return {
     release() {
-      if (held.isOpen) held.close();
+      held.delete(lock);
+      if (lock.isOpen) lock.close();
     },
   };
 }
@@ -44,4 +46,6 @@ function isBusy(thrown: unknown): boolean {
   return thrown instanceof Error && "errcode" in thrown && thrown.errcode === sqliteBusy;
 }
 
+/** What nobody refers to is collected, and a collected database is closed: a lock must not end that way. */
+const held = new Set<DatabaseSync>();
 const sqliteBusy = 5;

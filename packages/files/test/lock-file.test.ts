@@ -19,10 +19,14 @@ test("another process is kept out, and a killed one leaves no lock", async (cont
   const path = join(temporaryDirectory(context), "lock");
   const source = new URL("../src/index.ts", import.meta.url).href;
   const child = spawn(process.execPath, [
+    "--expose-gc",
     "--input-type=module",
     "--eval",
     `import { lockFile } from ${JSON.stringify(source)};
-     lockFile(${JSON.stringify(path)});
+     lockFile(${JSON.stringify(path)}); // nobody keeps what it returns
+     await new Promise((resolve) => setImmediate(resolve));
+     gc();
+     await new Promise((resolve) => setImmediate(resolve));
      process.stdout.write("held");
      setInterval(() => {}, 1000);`,
   ]);
