@@ -3,16 +3,14 @@
 // Reading
 export { readBounded, readBoundedSync } from "./read-bounded.ts";
 export type { ReadBoundedOptions } from "./read-bounded.ts";
-export { readDirectoryBounded } from "./watch-directory.ts";
-export type { DirectoryContent, ReadDirectoryOptions } from "./watch-directory.ts";
+export { readDirectoryBounded } from "./read-directory.ts";
+export type { DirectoryContent, ReadDirectoryOptions } from "./read-directory.ts";
 
 // Watching
 export { watchFile } from "./watch-file.ts";
 export type { WatchFileOptions } from "./watch-file.ts";
-export { watchDirectory } from "./watch-directory.ts";
-export type { DirectoryChanges, WatchDirectoryOptions } from "./watch-directory.ts";
-export { watchDirectoryChanges } from "./watch-directory-changes.ts";
-export type { WatchDirectoryChangesOptions } from "./watch-directory-changes.ts";
+export { watchDirectoryChanges } from "./watch-directory.ts";
+export type { DirectoryChanges, WatchDirectoryChangesOptions } from "./watch-directory.ts";
 export type { CheckResult, FileWatch, WatchOptions } from "./watch-loop.ts";
 
 // Writing
