@@ -5,9 +5,8 @@ export interface Listed {
 }
 
 /**
- * What is open at the moment, where that changes with every call: an array that is written in place. A Set makes
- * itself a new table every so many changes, and one that was moved to the old generation keeps what it held,
- * dead calls among it, until a full collection.
+ * What is open at the moment, where that changes with every call: an array that is written in place, where a Set
+ * makes itself a new table every so many changes.
  */
 export class Roster<Item extends Listed> {
   readonly #items: Item[] = [];
